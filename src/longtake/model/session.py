@@ -1,0 +1,290 @@
+"""The nouns: sessions, participants, tracks, segments, jobs; and the status that follows from the segments.
+
+Times `…_at_ms` are milliseconds since the Unix epoch (UTC); `…_ms` otherwise are durations or media time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
+from longtake.model.timeline import Place, Placed
+
+SCHEMA_VERSION = 1
+
+
+class Mode(StrEnum):
+    """How many people a session is for."""
+
+    SOLO = "solo"
+    PAIR = "pair"
+    GROUP = "group"
+
+
+class TrackKind(StrEnum):
+    """What a track records."""
+
+    MICROPHONE = "microphone"
+    SYSTEM = "system"
+    CAMERA = "camera"
+    SCREEN = "screen"
+    WINDOW = "window"
+    SCREENSHOTS = "screenshots"
+    UPLOAD = "upload"
+    MIX = "mix"
+
+
+AUDIO_KINDS = frozenset({TrackKind.MICROPHONE, TrackKind.SYSTEM, TrackKind.UPLOAD, TrackKind.MIX})
+
+
+class SegmentStatus(StrEnum):
+    """How far a segment is, for people: both lanes together."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class LaneStatus(StrEnum):
+    """How far a segment is in one lane."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Priority(StrEnum):
+    """Which job goes first."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class ProcessingStatus(StrEnum):
+    """What has become of what was recorded; apart from the lifecycle."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many segments are in which status."""
+
+    pending: int = 0
+    processing: int = 0
+    completed: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.pending + self.processing + self.completed + self.failed
+
+
+def segment_status(media: LaneStatus, speech: LaneStatus) -> SegmentStatus:
+    """What people see of a segment: failed if a lane failed, completed when both are done."""
+    if LaneStatus.FAILED in (media, speech):
+        return SegmentStatus.FAILED
+    if media is LaneStatus.PENDING:
+        return SegmentStatus.PENDING
+    return SegmentStatus.COMPLETED if speech is LaneStatus.DONE else SegmentStatus.PROCESSING
+
+
+def processing_status(counts: Counts, job: JobState | None) -> ProcessingStatus:
+    """The derived status of a session: waiting and running work first, then what the segments say."""
+    if counts.processing or job is JobState.PROCESSING:
+        return ProcessingStatus.PROCESSING
+    if counts.pending or job is JobState.PENDING:
+        return ProcessingStatus.PENDING
+    if not counts.failed:
+        return ProcessingStatus.COMPLETED
+    return ProcessingStatus.COMPLETED_WITH_ERRORS if counts.completed else ProcessingStatus.FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participant:
+    """A person (or agent) in a session."""
+
+    id: str
+    role: str
+    name: str | None = None
+    device_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One continuous source in a session.
+
+    `expected_segments` and `expected_ms` are what its recorder says there should be; `length_ns` is where its last
+    decoded take ends; `is_ended` that no more is recorded (late segments are still taken).
+    """
+
+    id: str
+    session_id: str
+    kind: TrackKind
+    number: int
+    state: TrackState
+    health: TrackHealth
+    participant_id: str | None = None
+    device_id: str | None = None
+    name: str | None = None
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    error: str | None = None
+    started_at_ms: int | None = None
+    expected_segments: int | None = None
+    expected_ms: int | None = None
+    counts: Counts = Counts()
+    size_bytes: int = 0
+    length_ns: int = 0
+    channels: int = 1
+    is_ended: bool = False
+    speech_cursor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One numbered piece of a track. `place`, `samples` and `channels` are known once it is decoded."""
+
+    id: str
+    track_id: str
+    index: int
+    sha256: str
+    size_bytes: int
+    stored_at_ms: int
+    status: SegmentStatus
+    media: LaneStatus
+    speech: LaneStatus
+    start_ms: int | None = None
+    duration_ms: int | None = None
+    mime_type: str | None = None
+    attempts: int = 0
+    error_code: str | None = None
+    error_detail: str | None = None
+    place: Place | None = None
+    samples: int | None = None
+    channels: int | None = None
+    noise_dbfs: float | None = None
+    is_silent: bool | None = None
+    speaker_confidence: float | None = None
+
+    def placed(self) -> Placed | None:
+        """Its stretch of the timeline; None while it is not decoded."""
+        if self.place is None or self.samples is None or self.channels is None:
+            return None
+        return Placed(
+            index=self.index, sha256=self.sha256, place=self.place, samples=self.samples, channels=self.channels
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the sender of a segment gets: it is durable. `is_new` is False when it was there already."""
+
+    segment_id: str
+    index: int
+    sha256: str
+    size_bytes: int
+    stored_at_ms: int
+    status: SegmentStatus
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of the enrichment of a session. `done` are the stages that need not be run again."""
+
+    id: str
+    session_id: str
+    status: JobState
+    priority: Priority
+    created_at_ms: int
+    stage: str | None = None
+    substage: str | None = None
+    progress: int = 0
+    attempts: int = 0
+    cost_usd_micros: int = 0
+    estimated_cost_usd_micros: int = 0
+    error: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    done: tuple[str, ...] = ()
+    started_at_ms: int | None = None
+    finished_at_ms: int | None = None
+    not_before_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One recorded step of a session's life."""
+
+    at_ms: int
+    from_state: SessionState | None
+    to_state: SessionState
+    event: str
+    actor: str
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One recording occasion: its metadata, never its content.
+
+    `balance` are the steps of the mix, each (from_ns, 0 microphone … 1 system). `revision` rises whenever what was
+    recorded changes after the end.
+    """
+
+    id: str
+    title: str
+    mode: Mode
+    state: SessionState
+    created_at_ms: int
+    last_activity_at_ms: int
+    description: str | None = None
+    recording_type: str = "segmented"
+    recording_config: Mapping[str, object] = field(default_factory=dict)
+    owner_id: str | None = None
+    device_id: str | None = None
+    started_at_ms: int | None = None
+    paused_at_ms: int | None = None
+    resumed_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    completed_at_ms: int | None = None
+    trashed_at_ms: int | None = None
+    tags: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
+    phase: str | None = None
+    agent: Mapping[str, object] | None = None
+    on_leave: str = "keep"
+    expected_segments: int | None = None
+    balance: tuple[tuple[int, float], ...] = ((0, 0.5),)
+    revision: int = 0
+    participants: tuple[Participant, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    job: Job | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """Segments of all tracks by status."""
+        parts = [t.counts for t in self.tracks]
+        return Counts(
+            pending=sum(c.pending for c in parts),
+            processing=sum(c.processing for c in parts),
+            completed=sum(c.completed for c in parts),
+            failed=sum(c.failed for c in parts),
+        )
+
+    @property
+    def processing(self) -> ProcessingStatus:
+        return processing_status(self.counts, self.job.status if self.job else None)
+
+    @property
+    def length_ns(self) -> int:
+        """Where the last decoded sound of any track ends."""
+        return max((t.length_ns for t in self.tracks), default=0)
