@@ -18,7 +18,8 @@ run: .venv/base.stamp  ## start longtake and print its URL (ARGS="--port 8080")
 	@$(BIN)/longtake serve $(ARGS)
 
 test: .venv/dev.stamp  ## install what the tests need, then run them all
-	@$(BIN)/python tests/run.py $(ARGS)
+	@$(BIN)/python -m tests.programs
+	@$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/dev.stamp  ## lint, types, import contracts
 	$(BIN)/ruff check .
@@ -42,7 +43,7 @@ clean:  ## remove what the other targets made
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "longtake needs Python 3.11 or newer")'
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 # A lock that is already installed costs nothing: the stamp is newer than the lock.
 .venv/base.stamp: requirements.lock pyproject.toml | .venv/bin/python
