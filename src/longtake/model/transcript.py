@@ -22,7 +22,7 @@ class Word:
 class Entry:
     """A stretch of speech of one speaker, or a message of `SYSTEM` or `AGENT` (then without track and engine).
 
-    `segments` are the first and last index of the segments that it was heard in. `engine` and `model` say who
+    `at_ms` is when it was written, since the Unix epoch. `segments` are the first and last index of the segments that it was heard in. `engine` and `model` say who
     wrote it, `is_draft` that it is of draft quality; `corrected` that a person changed it afterwards.
     """
 
@@ -33,7 +33,7 @@ class Entry:
     text: str
     start_ms: int
     end_ms: int
-    at: str
+    at_ms: int
     segments: tuple[int, int] | None = None
     engine: str | None = None
     model: str | None = None

@@ -1,0 +1,194 @@
+"""Bytes by digest, behind a locator: small ones in packs, large ones as files.
+
+`Blobs` is the seam that an object store can implement later; `tests/contract/blobs.py` is what it must do.
+Belongs here: bytes and where they lie. Does not: which rows refer to them (`catalog.blobs`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from longtake.model.errors import NotFound, StorageFailed, Unavailable
+from longtake.storage.disk import Disk, translated
+from longtake.storage.packs import PackWriter, Record
+
+MAX_OPEN = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locator:
+    """Where a blob lies: `store` is "packs", "derived" or "files"."""
+
+    store: str
+    key: str
+    offset: int
+    size_bytes: int
+
+
+class Staged(Protocol):
+    """A large body while it arrives. `write` may be called in a thread; exactly one of the others ends it."""
+
+    size_bytes: int
+
+    def write(self, parts: Iterable[bytes]) -> None:
+        """Take the next bytes."""
+
+    def digest(self) -> str:
+        """SHA-256 of what was written so far, in hex."""
+
+    def keep(self) -> Locator:
+        """Flush it and give it its final name; durable after the next `sync`."""
+
+    def discard(self) -> None:
+        """Forget it; safe to call at any time, also twice."""
+
+
+class Blobs(Protocol):
+    """Stores bytes that never change."""
+
+    def append(self, store: str, records: Sequence[Record]) -> list[Locator]:
+        """Store small bodies; they are durable when it returns."""
+
+    def stage(self) -> Staged:
+        """Begin to store a large body."""
+
+    def sync(self) -> None:
+        """Make the names of all that was kept durable."""
+
+    def read(self, locator: Locator, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes [start, end) of a blob; NotFound when they are gone."""
+
+    def path(self, locator: Locator) -> Path:
+        """The local file that holds it, at `locator.offset`."""
+
+
+class LocalBlobs:
+    """Packs and files in a folder."""
+
+    def __init__(self, folder: Path, disk: Disk, new_id: Callable[[], str]) -> None:
+        self.folder = folder
+        self._disk = disk
+        self._new_id = new_id
+        self._writers = {store: PackWriter(folder / store, disk) for store in ("packs", "derived")}
+        self._locks = {store: threading.Lock() for store in self._writers}
+        self._open_files: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._open_lock = threading.Lock()
+        for name in ("files", "incoming"):
+            (folder / name).mkdir(exist_ok=True)
+        for leftover in (folder / "incoming").iterdir():
+            leftover.unlink()  # a body that was never acknowledged
+
+    def append(self, store: str, records: Sequence[Record]) -> list[Locator]:
+        with self._locks[store]:
+            key, offsets = self._writers[store].append(records)
+        return [
+            Locator(store=store, key=key, offset=offset, size_bytes=record.size_bytes)
+            for record, offset in zip(records, offsets, strict=True)
+        ]
+
+    def stage(self) -> StagedFile:
+        return StagedFile(self.folder, self._new_id(), self._disk)
+
+    def sync(self) -> None:
+        self._disk.flush_folder(self.folder / "files")
+
+    def read(self, locator: Locator, start: int = 0, end: int | None = None) -> bytes:
+        end = locator.size_bytes if end is None else min(end, locator.size_bytes)
+        if start >= end:
+            return b""
+        parts = []
+        at = locator.offset + start
+        stop = locator.offset + end
+        with self._open_lock:  # a pread takes microseconds; the lock keeps the descriptor from being closed under it
+            fd = self._descriptor(locator)
+            while at < stop:
+                with translated():
+                    part = os.pread(fd, stop - at, at)
+                if not part:
+                    raise StorageFailed(f"{locator.store}/{locator.key} is shorter than what is recorded of it")
+                parts.append(part)
+                at += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def path(self, locator: Locator) -> Path:
+        return self.folder / locator.store / locator.key
+
+    def close(self) -> None:
+        """Close all files."""
+        for writer in self._writers.values():
+            writer.close()
+        with self._open_lock:
+            for fd in self._open_files.values():
+                os.close(fd)
+            self._open_files.clear()
+
+    def _descriptor(self, locator: Locator) -> int:
+        name = (locator.store, locator.key)
+        fd = self._open_files.get(name)
+        if fd is None:
+            try:
+                fd = os.open(self.path(locator), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                raise NotFound("blob", f"{locator.store}/{locator.key}") from error
+            except OSError as error:
+                raise StorageFailed(f"the disk said: {error.strerror}") from error
+            self._open_files[name] = fd
+            if len(self._open_files) > MAX_OPEN:
+                os.close(self._open_files.popitem(last=False)[1])
+        self._open_files.move_to_end(name)
+        return fd
+
+
+class StagedFile:
+    """A large body in `incoming/`, on its way to `files/`."""
+
+    def __init__(self, folder: Path, name: str, disk: Disk) -> None:
+        self._folder = folder
+        self._path = folder / "incoming" / name
+        self._disk = disk
+        self._hash = hashlib.sha256()
+        self._fd: int | None = disk.create(self._path)
+        self.size_bytes = 0
+
+    def write(self, parts: Iterable[bytes]) -> None:
+        assert self._fd is not None, "written after its end"
+        parts = list(parts)
+        for part in parts:
+            self._hash.update(part)
+        self.size_bytes += self._disk.write_all(self._fd, parts)
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def keep(self) -> Locator:
+        assert self._fd is not None, "kept after its end"
+        key = self.digest()
+        target = self._folder / "files" / key
+        try:
+            self._disk.flush(self._fd)
+            if target.exists():  # the same bytes came before and were flushed: they are never touched again
+                self.discard()
+            else:
+                self._disk.rename(self._path, target)
+                self._close()
+        except Unavailable:
+            self.discard()
+            raise
+        return Locator(store="files", key=key, offset=0, size_bytes=self.size_bytes)
+
+    def discard(self) -> None:
+        if self._fd is not None:
+            self._close()
+            self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,52 @@
+"""Which bytes are stored, where, and how many rows refer to them. Every reference is counted where its row is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, insert, select, update
+
+from longtake.model.errors import NotFound
+from longtake.storage.blobs import Locator
+from longtake.storage.tables import blobs
+
+
+def locate(c: Connection, digests: Sequence[str]) -> dict[str, Locator]:
+    """Where some digests lie; those not stored are left out."""
+    query = select(blobs).where(blobs.c.sha256.in_(digests))
+    return {
+        row.sha256: Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes)
+        for row in c.execute(query)
+    }
+
+
+def get_locator(c: Connection, sha256: str) -> Locator:
+    """Where a digest lies; raises NotFound."""
+    found = locate(c, [sha256])
+    if not found:
+        raise NotFound("blob", sha256)
+    return found[sha256]
+
+
+def insert_blobs(c: Connection, located: Mapping[str, Locator]) -> None:
+    """Note new bytes, without a reference yet."""
+    if located:
+        c.execute(
+            insert(blobs),
+            [
+                {
+                    "sha256": sha256,
+                    "size_bytes": locator.size_bytes,
+                    "ref_count": 0,
+                    "store": locator.store,
+                    "key": locator.key,
+                    "offset": locator.offset,
+                }
+                for sha256, locator in located.items()
+            ],
+        )
+
+
+def add_reference(c: Connection, sha256: str, count: int = 1) -> None:
+    """One row more (or, negative, fewer) refers to these bytes."""
+    c.execute(update(blobs).where(blobs.c.sha256 == sha256).values(ref_count=blobs.c.ref_count + count))

@@ -1,0 +1,175 @@
+"""What is made of segments: blocks of sound and kept artifacts. Each row names what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from longtake.storage.blobs import Locator
+from longtake.storage.catalog.blobs import add_reference, insert_blobs, locate
+from longtake.storage.tables import artifacts, blobs, blocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Ten seconds of a track or of the mix, as AAC frames.
+
+    `frame_sizes` are big-endian uint16; `peaks` as `media.waveform` makes them; `made_from` is the digest of everything
+    it is a function of.
+    """
+
+    owner_id: str
+    number: int
+    revision: int
+    made_from: str
+    sha256: str
+    size_bytes: int
+    samples: int
+    channels: int
+    frame_sizes: bytes
+    peaks: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that was made on request and kept."""
+
+    session_id: str
+    file_type: str
+    made_from: str
+    sha256: str
+    size_bytes: int
+    made_at_ms: int
+
+
+def put_block(c: Connection, session_id: str, block: Block, locator: Locator) -> None:
+    """Store a block in place of its earlier revision; the bytes are stored already, at `locator`."""
+    old = c.execute(
+        select(blocks.c.sha256).where(blocks.c.owner_id == block.owner_id, blocks.c.number == block.number)
+    ).scalar()
+    if block.sha256 not in locate(c, [block.sha256]):
+        insert_blobs(c, {block.sha256: locator})
+    c.execute(delete(blocks).where(blocks.c.owner_id == block.owner_id, blocks.c.number == block.number))
+    c.execute(
+        insert(blocks).values(
+            owner_id=block.owner_id,
+            number=block.number,
+            session_id=session_id,
+            revision=block.revision,
+            made_from=block.made_from,
+            sha256=block.sha256,
+            size_bytes=block.size_bytes,
+            samples=block.samples,
+            channels=block.channels,
+            frame_sizes=block.frame_sizes,
+            peaks=block.peaks,
+        )
+    )
+    add_reference(c, block.sha256)
+    if old is not None:
+        add_reference(c, old, -1)
+
+
+def drop_blocks(c: Connection, owner_id: str, from_number: int) -> None:
+    """Remove the blocks from a number on: the timeline has become shorter."""
+    where = (blocks.c.owner_id == owner_id, blocks.c.number >= from_number)
+    for sha256 in c.execute(select(blocks.c.sha256).where(*where)).scalars().all():
+        add_reference(c, sha256, -1)
+    c.execute(delete(blocks).where(*where))
+
+
+def list_blocks(c: Connection, owner_id: str, first: int = 0, until: int | None = None) -> list[Block]:
+    """The blocks [first, until) of a track or mix, in order."""
+    query = select(blocks).where(blocks.c.owner_id == owner_id, blocks.c.number >= first)
+    if until is not None:
+        query = query.where(blocks.c.number < until)
+    return [_block(row) for row in c.execute(query.order_by(blocks.c.number))]
+
+
+def block_keys(c: Connection, owner_id: str, first: int = 0) -> dict[int, tuple[int, str]]:
+    """Number → (revision, made_from) of the blocks from a number on: what is needed to tell which are stale."""
+    query = select(blocks.c.number, blocks.c.revision, blocks.c.made_from).where(
+        blocks.c.owner_id == owner_id, blocks.c.number >= first
+    )
+    return {row.number: (row.revision, row.made_from) for row in c.execute(query)}
+
+
+def block_count(c: Connection, owner_id: str) -> int:
+    """How many blocks a track or mix has."""
+    return c.execute(select(func.count()).select_from(blocks).where(blocks.c.owner_id == owner_id)).scalar_one()
+
+
+def locate_blocks(c: Connection, owner_id: str, numbers: Sequence[int]) -> dict[int, tuple[Block, Locator]]:
+    """Blocks with where their bytes lie."""
+    query = (
+        select(blocks, blobs.c.store, blobs.c.key, blobs.c.offset)
+        .join(blobs, blobs.c.sha256 == blocks.c.sha256)
+        .where(blocks.c.owner_id == owner_id, blocks.c.number.in_(numbers))
+    )
+    return {
+        row.number: (
+            _block(row),
+            Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes),
+        )
+        for row in c.execute(query)
+    }
+
+
+def find_artifact(c: Connection, session_id: str, file_type: str) -> Artifact | None:
+    """A kept file of a session, or None."""
+    query = select(artifacts).where(artifacts.c.session_id == session_id, artifacts.c.file_type == file_type)
+    row = c.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Artifact(
+        session_id=row.session_id,
+        file_type=row.file_type,
+        made_from=row.made_from,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        made_at_ms=row.made_at_ms,
+    )
+
+
+def put_artifact(c: Connection, artifact: Artifact, locator: Locator) -> None:
+    """Keep a file in place of an earlier one; the bytes are stored already, at `locator`."""
+    old = find_artifact(c, artifact.session_id, artifact.file_type)
+    if artifact.sha256 not in locate(c, [artifact.sha256]):
+        insert_blobs(c, {artifact.sha256: locator})
+    if old is not None:
+        drop_artifact(c, old)
+    c.execute(
+        insert(artifacts).values(
+            session_id=artifact.session_id,
+            file_type=artifact.file_type,
+            made_from=artifact.made_from,
+            sha256=artifact.sha256,
+            size_bytes=artifact.size_bytes,
+            made_at_ms=artifact.made_at_ms,
+        )
+    )
+    add_reference(c, artifact.sha256)
+
+
+def drop_artifact(c: Connection, artifact: Artifact) -> None:
+    """Forget a kept file."""
+    where = (artifacts.c.session_id == artifact.session_id, artifacts.c.file_type == artifact.file_type)
+    c.execute(delete(artifacts).where(*where))
+    add_reference(c, artifact.sha256, -1)
+
+
+def _block(row: Row[tuple[object, ...]]) -> Block:
+    return Block(
+        owner_id=row.owner_id,
+        number=row.number,
+        revision=row.revision,
+        made_from=row.made_from,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        samples=row.samples,
+        channels=row.channels,
+        frame_sizes=row.frame_sizes,
+        peaks=row.peaks,
+    )

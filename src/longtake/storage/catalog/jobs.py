@@ -1,0 +1,124 @@
+"""Jobs: rows ⇄ model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+
+from longtake.model.errors import NotFound
+from longtake.model.lifecycle import JobState
+from longtake.model.session import Job, Priority
+from longtake.storage.tables import jobs
+
+ACTIVE = (JobState.PENDING, JobState.PROCESSING)
+
+
+def insert_job(c: Connection, job: Job) -> None:
+    """Store a new job. The database refuses a second active one of a session."""
+    c.execute(
+        insert(jobs).values(
+            id=job.id,
+            session_id=job.session_id,
+            status=job.status,
+            priority=job.priority,
+            progress=job.progress,
+            attempts=job.attempts,
+            cost_usd_micros=job.cost_usd_micros,
+            estimated_cost_usd_micros=job.estimated_cost_usd_micros,
+            options=dict(job.options),
+            done=list(job.done),
+            created_at_ms=job.created_at_ms,
+            not_before_ms=job.not_before_ms,
+        )
+    )
+
+
+def update_job(c: Connection, job_id: str, **columns: object) -> None:
+    """Set columns of a job."""
+    c.execute(update(jobs).where(jobs.c.id == job_id).values(**columns))
+
+
+def move_job(c: Connection, job_id: str, before: JobState, after: JobState, **columns: object) -> bool:
+    """Set the status if it is still `before`; False when somebody else was first."""
+    where = and_(jobs.c.id == job_id, jobs.c.status == before)
+    return c.execute(update(jobs).where(where).values(status=after, **columns)).rowcount == 1
+
+
+def get_job(c: Connection, job_id: str) -> Job:
+    """A job; raises NotFound."""
+    row = c.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        raise NotFound("job", job_id)
+    return _job(row)
+
+
+def active_job(c: Connection, session_id: str) -> Job | None:
+    """The job of a session that is pending or running."""
+    row = c.execute(select(jobs).where(jobs.c.session_id == session_id, jobs.c.status.in_(ACTIVE))).one_or_none()
+    return None if row is None else _job(row)
+
+
+def active_jobs(c: Connection) -> list[Job]:
+    """All jobs that are pending or running, in the order in which they should run."""
+    rank = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+    found = [_job(row) for row in c.execute(select(jobs).where(jobs.c.status.in_(ACTIVE)))]
+    return sorted(found, key=lambda job: (rank[job.priority], job.created_at_ms, job.id))
+
+
+def latest_jobs(c: Connection, session_ids: Sequence[str]) -> dict[str, Job]:
+    """The newest job of each session that has one."""
+    newest = (
+        select(jobs.c.session_id, func.max(jobs.c.created_at_ms).label("at_ms"))
+        .where(jobs.c.session_id.in_(session_ids))
+        .group_by(jobs.c.session_id)
+        .subquery()
+    )
+    query = select(jobs).join(
+        newest, and_(jobs.c.session_id == newest.c.session_id, jobs.c.created_at_ms == newest.c.at_ms)
+    )
+    return {row.session_id: _job(row) for row in c.execute(query.order_by(jobs.c.id))}
+
+
+def list_jobs(
+    c: Connection, *, session_id: str | None, status: JobState | None, limit: int, after: tuple[int, str] | None
+) -> list[Job]:
+    """Jobs, newest first, from behind a position (created_at_ms, id)."""
+    query = select(jobs)
+    if session_id is not None:
+        query = query.where(jobs.c.session_id == session_id)
+    if status is not None:
+        query = query.where(jobs.c.status == status)
+    if after is not None:
+        at_ms, job_id = after
+        query = query.where(or_(jobs.c.created_at_ms < at_ms, and_(jobs.c.created_at_ms == at_ms, jobs.c.id < job_id)))
+    query = query.order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc()).limit(limit)
+    return [_job(row) for row in c.execute(query)]
+
+
+def count_by_status(c: Connection) -> dict[JobState, int]:
+    """How many jobs are in each status."""
+    query = select(jobs.c.status, func.count()).group_by(jobs.c.status)
+    return {JobState(status): count for status, count in c.execute(query)}
+
+
+def _job(row: Row[tuple[object, ...]]) -> Job:
+    return Job(
+        id=row.id,
+        session_id=row.session_id,
+        status=JobState(row.status),
+        priority=Priority(row.priority),
+        created_at_ms=row.created_at_ms,
+        stage=row.stage,
+        substage=row.substage,
+        progress=row.progress,
+        attempts=row.attempts,
+        cost_usd_micros=row.cost_usd_micros,
+        estimated_cost_usd_micros=row.estimated_cost_usd_micros,
+        error=row.error,
+        options=row.options,
+        done=tuple(row.done),
+        started_at_ms=row.started_at_ms,
+        finished_at_ms=row.finished_at_ms,
+        not_before_ms=row.not_before_ms,
+    )

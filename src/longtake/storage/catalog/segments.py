@@ -1,0 +1,167 @@
+"""Segments: rows ⇄ model. The counters on the track move with every status, in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_, update
+
+from longtake.model.errors import NotFound
+from longtake.model.session import LaneStatus, Segment, SegmentStatus, segment_status
+from longtake.model.timeline import Place
+from longtake.storage.catalog.sessions import decode_cursor, encode_cursor
+from longtake.storage.tables import segments, tracks
+
+
+def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
+    """Store new segments and count them; their blobs are there already."""
+    if not new:
+        return
+    c.execute(
+        insert(segments),
+        [
+            {
+                "track_id": s.track_id,
+                "number": s.index,
+                "id": s.id,
+                "sha256": s.sha256,
+                "size_bytes": s.size_bytes,
+                "mime_type": s.mime_type,
+                "start_ms": s.start_ms,
+                "duration_ms": s.duration_ms,
+                "stored_at_ms": s.stored_at_ms,
+                "status": s.status,
+                "media": s.media,
+                "speech": s.speech,
+                "attempts": s.attempts,
+            }
+            for s in new
+        ],
+    )
+    c.execute(
+        update(tracks)
+        .where(tracks.c.id == bindparam("track"))
+        .values(n_pending=tracks.c.n_pending + bindparam("n"), size_bytes=tracks.c.size_bytes + bindparam("size")),
+        [{"track": s.track_id, "n": 1, "size": s.size_bytes} for s in new],
+    )
+
+
+def update_segment(c: Connection, segment: Segment, **columns: object) -> None:
+    """Set columns of a segment; its status follows from the lanes, the track's counters follow from its status."""
+    media = LaneStatus(str(columns.get("media", segment.media)))
+    speech = LaneStatus(str(columns.get("speech", segment.speech)))
+    row = select(segments.c.status).where(segments.c.track_id == segment.track_id, segments.c.number == segment.index)
+    before = SegmentStatus(c.execute(row).scalar_one())
+    after = segment_status(media, speech)
+    c.execute(
+        update(segments)
+        .where(segments.c.track_id == segment.track_id, segments.c.number == segment.index)
+        .values(status=after, **columns)
+    )
+    if before is not after:
+        less, more = tracks.c[f"n_{before.value}"], tracks.c[f"n_{after.value}"]
+        c.execute(update(tracks).where(tracks.c.id == segment.track_id).values({less: less - 1, more: more + 1}))
+
+
+def get_segment(c: Connection, track_id: str, index: int) -> Segment:
+    """One segment; raises NotFound."""
+    row = c.execute(select(segments).where(segments.c.track_id == track_id, segments.c.number == index)).one_or_none()
+    if row is None:
+        raise NotFound("segment", f"{track_id}/{index}")
+    return _segment(row)
+
+
+def find_segments(c: Connection, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Segment]:
+    """Those of some (track, index) that are stored."""
+    query = select(segments).where(tuple_(segments.c.track_id, segments.c.number).in_(list(keys)))
+    return {(row.track_id, row.number): _segment(row) for row in c.execute(query)}
+
+
+def segments_of(c: Connection, track_id: str, first: int = 0) -> list[Segment]:
+    """A track's segments from an index on, in order."""
+    query = select(segments).where(segments.c.track_id == track_id, segments.c.number >= first)
+    return [_segment(row) for row in c.execute(query.order_by(segments.c.number))]
+
+
+def previous_segment(c: Connection, track_id: str, index: int) -> Segment | None:
+    """The last decoded segment before an index, or None."""
+    query = select(segments).where(
+        segments.c.track_id == track_id, segments.c.number < index, segments.c.samples.is_not(None)
+    )
+    row = c.execute(query.order_by(segments.c.number.desc()).limit(1)).one_or_none()
+    return None if row is None else _segment(row)
+
+
+def first_pending(c: Connection, track_id: str, lane: str) -> int | None:
+    """The lowest index that waits in a lane ("media" or "speech")."""
+    query = select(func.min(segments.c.number)).where(segments.c.track_id == track_id, segments.c[lane] == "pending")
+    return c.execute(query).scalar()
+
+
+def tracks_with_pending(c: Connection, lane: str) -> list[tuple[str, str]]:
+    """(session, track) of every track on which something waits in a lane."""
+    query = (
+        select(tracks.c.session_id, tracks.c.id)
+        .where(tracks.c.id.in_(select(segments.c.track_id).where(segments.c[lane] == "pending").distinct()))
+        .order_by(tracks.c.session_id, tracks.c.number)
+    )
+    return [(row.session_id, row.id) for row in c.execute(query)]
+
+
+def list_segments(
+    c: Connection, session_id: str, *, limit: int, cursor: str | None, track_id: str | None = None
+) -> tuple[list[Segment], str | None]:
+    """A page of a session's segments, by track and index, and where the next page begins."""
+    query = (
+        select(segments, tracks.c.number.label("track_number"))
+        .join(tracks, tracks.c.id == segments.c.track_id)
+        .where(tracks.c.session_id == session_id)
+    )
+    if track_id is not None:
+        query = query.where(tracks.c.id == track_id)
+    if cursor is not None:
+        number, index = decode_cursor(cursor, int, int)
+        query = query.where(tuple_(tracks.c.number, segments.c.number) > (number, index))
+    rows = c.execute(query.order_by(tracks.c.number, segments.c.number).limit(limit + 1)).all()
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return [_segment(row) for row in rows], encode_cursor(rows[-1].track_number, rows[-1].number) if more else None
+
+
+def failed_segments(c: Connection, session_id: str) -> list[Segment]:
+    """All failed segments of a session."""
+    query = (
+        select(segments)
+        .join(tracks, tracks.c.id == segments.c.track_id)
+        .where(tracks.c.session_id == session_id, segments.c.status == "failed")
+    )
+    return [_segment(row) for row in c.execute(query.order_by(tracks.c.number, segments.c.number))]
+
+
+def _segment(row: Row[tuple[object, ...]]) -> Segment:
+    place = None
+    if row.take_start_ns is not None:
+        place = Place(take_start_ns=row.take_start_ns, take_offset=row.take_offset, rate_hz=row.rate_hz)
+    return Segment(
+        id=row.id,
+        track_id=row.track_id,
+        index=row.number,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        stored_at_ms=row.stored_at_ms,
+        status=SegmentStatus(row.status),
+        media=LaneStatus(row.media),
+        speech=LaneStatus(row.speech),
+        start_ms=row.start_ms,
+        duration_ms=row.duration_ms,
+        mime_type=row.mime_type,
+        attempts=row.attempts,
+        error_code=row.error_code,
+        error_detail=row.error_detail,
+        place=place,
+        samples=row.samples,
+        channels=row.channels,
+        noise_dbfs=row.noise_dbfs,
+        is_silent=row.is_silent,
+        speaker_confidence=row.speaker_confidence,
+    )

@@ -1,0 +1,285 @@
+"""Sessions with their participants, tags and history: rows ⇄ model."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select, update
+
+from longtake.model.errors import Invalid, NotFound
+from longtake.model.lifecycle import SessionState
+from longtake.model.session import Mode, Participant, Session, Transition
+from longtake.storage.catalog import jobs, tracks
+from longtake.storage.tables import history, participants, segments, session_tags, sessions
+from longtake.storage.tables import tracks as tracks_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which sessions a list shows; empty means all that are not in the trash."""
+
+    states: Sequence[SessionState] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    tag: str | None = None
+    device_id: str | None = None
+    participant: str | None = None
+    in_trash: bool = False
+
+
+def insert_session(c: Connection, session: Session) -> None:
+    """Store a new session with its participants and tags (not its tracks)."""
+    c.execute(
+        insert(sessions).values(
+            id=session.id,
+            title=session.title,
+            description=session.description,
+            mode=session.mode,
+            recording_type=session.recording_type,
+            recording_config=dict(session.recording_config),
+            state=session.state,
+            owner_id=session.owner_id,
+            device_id=session.device_id,
+            created_at_ms=session.created_at_ms,
+            last_activity_at_ms=session.last_activity_at_ms,
+            topics=list(session.topics),
+            phases=list(session.phases),
+            phase=session.phase,
+            agent=None if session.agent is None else dict(session.agent),
+            on_leave=session.on_leave,
+            expected_segments=session.expected_segments,
+            balance=[list(step) for step in session.balance],
+            revision=session.revision,
+        )
+    )
+    for participant in session.participants:
+        insert_participant(c, session.id, participant)
+    set_tags(c, session.id, session.tags)
+
+
+def insert_participant(c: Connection, session_id: str, participant: Participant) -> None:
+    """Add a participant to a session."""
+    c.execute(
+        insert(participants).values(
+            id=participant.id,
+            session_id=session_id,
+            role=participant.role,
+            name=participant.name,
+            device_id=participant.device_id,
+        )
+    )
+
+
+def set_tags(c: Connection, session_id: str, tags: Sequence[str]) -> None:
+    """Replace a session's tags; order is kept, doubles are dropped."""
+    c.execute(delete(session_tags).where(session_tags.c.session_id == session_id))
+    rows = [{"session_id": session_id, "tag": tag, "position": i} for i, tag in enumerate(dict.fromkeys(tags))]
+    if rows:
+        c.execute(insert(session_tags), rows)
+
+
+def update_session(c: Connection, session_id: str, **columns: object) -> None:
+    """Set columns of a session."""
+    c.execute(update(sessions).where(sessions.c.id == session_id).values(**columns))
+
+
+def move_session(c: Connection, session_id: str, before: SessionState, after: SessionState) -> bool:
+    """Set the state if it is still `before`; False when somebody else was first."""
+    where = and_(sessions.c.id == session_id, sessions.c.state == before)
+    return c.execute(update(sessions).where(where).values(state=after)).rowcount == 1
+
+
+def bump_revision(c: Connection, session_id: str) -> None:
+    """What was recorded has changed after the end."""
+    c.execute(update(sessions).where(sessions.c.id == session_id).values(revision=sessions.c.revision + 1))
+
+
+def find_session(c: Connection, session_id: str) -> Session | None:
+    """A session with its participants, tags, tracks and latest job, or None."""
+    row = c.execute(select(sessions).where(sessions.c.id == session_id)).one_or_none()
+    return None if row is None else _hydrate(c, [row])[0]
+
+
+def get_session(c: Connection, session_id: str) -> Session:
+    """Like `find_session`; raises NotFound."""
+    session = find_session(c, session_id)
+    if session is None:
+        raise NotFound("session", session_id)
+    return session
+
+
+def session_state(c: Connection, session_id: str) -> SessionState:
+    """Only the state; raises NotFound."""
+    state = c.execute(select(sessions.c.state).where(sessions.c.id == session_id)).scalar()
+    if state is None:
+        raise NotFound("session", session_id)
+    return SessionState(state)
+
+
+def list_sessions(c: Connection, wanted: Filter, *, limit: int, cursor: str | None) -> tuple[list[Session], str | None]:
+    """A page of sessions, newest first, and where the next page begins."""
+    query = select(sessions).where(*_conditions(wanted))
+    if cursor is not None:
+        at_ms, session_id = decode_cursor(cursor, int, str)
+        query = query.where(
+            or_(
+                sessions.c.created_at_ms < at_ms,
+                and_(sessions.c.created_at_ms == at_ms, sessions.c.id < session_id),
+            )
+        )
+    query = query.order_by(sessions.c.created_at_ms.desc(), sessions.c.id.desc()).limit(limit + 1)
+    rows = c.execute(query).all()
+    more = len(rows) > limit
+    rows = rows[:limit]
+    following = encode_cursor(rows[-1].created_at_ms, rows[-1].id) if more else None
+    return _hydrate(c, rows), following
+
+
+def session_ids(c: Connection, states: Sequence[SessionState] = ()) -> list[str]:
+    """The ids of all sessions (in some states) that are not in the trash."""
+    return list(c.execute(select(sessions.c.id).where(*_conditions(Filter(states=states)))).scalars())
+
+
+def count_by_state(c: Connection) -> dict[SessionState, int]:
+    """How many sessions are in each state, the trash apart."""
+    query = select(sessions.c.state, func.count()).where(sessions.c.trashed_at_ms.is_(None)).group_by(sessions.c.state)
+    return {SessionState(state): count for state, count in c.execute(query)}
+
+
+def delete_session(c: Connection, session_id: str) -> None:
+    """Remove a session's rows; releasing what they refer to comes first and is not done here."""
+    c.execute(
+        delete(segments).where(
+            segments.c.track_id.in_(select(tracks_table.c.id).where(tracks_table.c.session_id == session_id))
+        )
+    )
+    c.execute(delete(sessions).where(sessions.c.id == session_id))
+
+
+def record(c: Connection, session_id: str, steps: Sequence[Transition]) -> None:
+    """Append to a session's history."""
+    query = select(func.coalesce(func.max(history.c.number), -1)).where(history.c.session_id == session_id)
+    number = c.execute(query).scalar_one()
+    rows = [
+        {
+            "session_id": session_id,
+            "number": number + 1 + i,
+            "at_ms": step.at_ms,
+            "from_state": step.from_state,
+            "to_state": step.to_state,
+            "event": step.event,
+            "actor": step.actor,
+            "cause": step.cause,
+        }
+        for i, step in enumerate(steps)
+    ]
+    c.execute(insert(history), rows)
+
+
+def list_history(c: Connection, session_id: str) -> list[Transition]:
+    """Every recorded step of a session's life, oldest first."""
+    query = select(history).where(history.c.session_id == session_id).order_by(history.c.number)
+    return [
+        Transition(
+            at_ms=row.at_ms,
+            from_state=None if row.from_state is None else SessionState(row.from_state),
+            to_state=SessionState(row.to_state),
+            event=row.event,
+            actor=row.actor,
+            cause=row.cause,
+        )
+        for row in c.execute(query)
+    ]
+
+
+def encode_cursor(*key: object) -> str:
+    """An opaque cursor for a position in a list."""
+    return base64.urlsafe_b64encode(json.dumps(key, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, *types: type) -> list[object]:
+    """The position behind a cursor; raises Invalid if it is none of ours."""
+    try:
+        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError as error:
+        raise Invalid("the cursor is not one that a list gave out") from error
+    if not isinstance(key, list) or [type(part) for part in key] != list(types):
+        raise Invalid("the cursor is not one that this list gave out")
+    return key
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    trashed = sessions.c.trashed_at_ms
+    conditions: list[ColumnElement[bool]] = [trashed.is_not(None) if wanted.in_trash else trashed.is_(None)]
+    if wanted.states:
+        conditions.append(sessions.c.state.in_(wanted.states))
+    if wanted.since_ms is not None:
+        conditions.append(sessions.c.created_at_ms >= wanted.since_ms)
+    if wanted.until_ms is not None:
+        conditions.append(sessions.c.created_at_ms < wanted.until_ms)
+    if wanted.device_id is not None:
+        conditions.append(sessions.c.device_id == wanted.device_id)
+    if wanted.tag is not None:
+        conditions.append(exists().where(session_tags.c.session_id == sessions.c.id, session_tags.c.tag == wanted.tag))
+    if wanted.participant is not None:
+        name = wanted.participant
+        conditions.append(
+            exists().where(
+                participants.c.session_id == sessions.c.id,
+                or_(participants.c.name == name, participants.c.id == name),
+            )
+        )
+    return conditions
+
+
+def _hydrate(c: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Session]:
+    """Rows to sessions, with one query for each kind of part."""
+    ids = [row.id for row in rows]
+    people: dict[str, list[Participant]] = {key: [] for key in ids}
+    query = select(participants).where(participants.c.session_id.in_(ids)).order_by(participants.c.role)
+    for row in c.execute(query):
+        people[row.session_id].append(Participant(id=row.id, role=row.role, name=row.name, device_id=row.device_id))
+    tags: dict[str, list[str]] = {key: [] for key in ids}
+    for row in c.execute(
+        select(session_tags).where(session_tags.c.session_id.in_(ids)).order_by(session_tags.c.position)
+    ):
+        tags[row.session_id].append(row.tag)
+    tracks_of = tracks.tracks_of(c, ids)
+    latest = jobs.latest_jobs(c, ids)
+    return [
+        Session(
+            id=row.id,
+            title=row.title,
+            description=row.description,
+            mode=Mode(row.mode),
+            recording_type=row.recording_type,
+            recording_config=row.recording_config,
+            state=SessionState(row.state),
+            owner_id=row.owner_id,
+            device_id=row.device_id,
+            created_at_ms=row.created_at_ms,
+            started_at_ms=row.started_at_ms,
+            paused_at_ms=row.paused_at_ms,
+            resumed_at_ms=row.resumed_at_ms,
+            ended_at_ms=row.ended_at_ms,
+            completed_at_ms=row.completed_at_ms,
+            last_activity_at_ms=row.last_activity_at_ms,
+            trashed_at_ms=row.trashed_at_ms,
+            tags=tuple(tags[row.id]),
+            topics=tuple(row.topics),
+            phases=tuple(row.phases),
+            phase=row.phase,
+            agent=row.agent,
+            on_leave=row.on_leave,
+            expected_segments=row.expected_segments,
+            balance=tuple((int(at), float(value)) for at, value in row.balance),
+            revision=row.revision,
+            participants=tuple(people[row.id]),
+            tracks=tuple(tracks_of[row.id]),
+            job=latest.get(row.id),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,93 @@
+"""Tracks: rows ⇄ model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from longtake.model.errors import NotFound
+from longtake.model.lifecycle import TrackHealth, TrackState
+from longtake.model.session import Counts, Track, TrackKind
+from longtake.storage.tables import tracks
+
+
+def insert_track(c: Connection, track: Track) -> None:
+    """Store a new track."""
+    c.execute(
+        insert(tracks).values(
+            id=track.id,
+            session_id=track.session_id,
+            number=track.number,
+            kind=track.kind,
+            participant_id=track.participant_id,
+            device_id=track.device_id,
+            name=track.name,
+            state=track.state,
+            health=track.health,
+            metrics=dict(track.metrics),
+            started_at_ms=track.started_at_ms,
+            expected_segments=track.expected_segments,
+            expected_ms=track.expected_ms,
+        )
+    )
+
+
+def next_number(c: Connection, session_id: str) -> int:
+    """The number that the next track of a session gets."""
+    return c.execute(select(func.count()).select_from(tracks).where(tracks.c.session_id == session_id)).scalar_one()
+
+
+def update_track(c: Connection, track_id: str, **columns: object) -> None:
+    """Set columns of a track."""
+    c.execute(update(tracks).where(tracks.c.id == track_id).values(**columns))
+
+
+def find_track(c: Connection, track_id: str) -> Track | None:
+    """A track, or None."""
+    row = c.execute(select(tracks).where(tracks.c.id == track_id)).one_or_none()
+    return None if row is None else _track(row)
+
+
+def get_track(c: Connection, track_id: str, session_id: str | None = None) -> Track:
+    """A track (of that session); raises NotFound."""
+    track = find_track(c, track_id)
+    if track is None or session_id not in (None, track.session_id):
+        raise NotFound("track", track_id)
+    return track
+
+
+def tracks_of(c: Connection, session_ids: Sequence[str]) -> dict[str, list[Track]]:
+    """The tracks of several sessions, in order of declaration."""
+    found: dict[str, list[Track]] = {key: [] for key in session_ids}
+    query = select(tracks).where(tracks.c.session_id.in_(session_ids)).order_by(tracks.c.number)
+    for row in c.execute(query):
+        found[row.session_id].append(_track(row))
+    return found
+
+
+def _track(row: Row[tuple[object, ...]]) -> Track:
+    return Track(
+        id=row.id,
+        session_id=row.session_id,
+        kind=TrackKind(row.kind),
+        number=row.number,
+        state=TrackState(row.state),
+        health=TrackHealth(row.health),
+        participant_id=row.participant_id,
+        device_id=row.device_id,
+        name=row.name,
+        metrics=row.metrics,
+        error=row.error,
+        started_at_ms=row.started_at_ms,
+        expected_segments=row.expected_segments,
+        expected_ms=row.expected_ms,
+        counts=Counts(
+            pending=row.n_pending, processing=row.n_processing, completed=row.n_completed, failed=row.n_failed
+        ),
+        size_bytes=row.size_bytes,
+        length_ns=row.length_ns,
+        channels=row.channels,
+        is_ended=row.is_ended,
+        speech_cursor=row.speech_cursor,
+    )

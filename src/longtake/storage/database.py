@@ -1,0 +1,113 @@
+"""The database: open, migrate, transactions.
+
+SQLite has one connection that writes (and checkpoints), taken in turns; readers have a pool of their own and never
+wait for it. `synchronous=FULL`: what was committed survives a power cut.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from longtake.model.errors import LongtakeError, StorageFailed, StorageFull, Unavailable
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def database_error(error: DBAPIError) -> Unavailable | None:
+    """The error of ours for what the disk under the database said; None if it is not the disk."""
+    text = str(error.orig)
+    if "is full" in text:
+        return StorageFull(f"the database said: {text}")
+    if isinstance(error.orig, sqlite3.OperationalError) and ("I/O" in text or "unable to open" in text):
+        return StorageFailed(f"the database said: {text}")
+    return None
+
+
+class Database:
+    """A SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        url = f"sqlite+pysqlite:///{path}"
+        self._writer = _engine(url, StaticPool, {})
+        self._readers = _engine(url, QueuePool, {"pool_size": 4, "max_overflow": 28})
+        event.listen(self._readers, "connect", _query_only)
+
+    def migrate(self) -> None:
+        """Bring the file to the newest schema; makes it when it is not there."""
+        with self._lock, self._writer.connect() as connection:
+            command.upgrade(alembic_config(connection), "head")
+            connection.commit()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, alone: committed and durable at its end, rolled back on any error.
+
+        Raises:
+            StorageFull, StorageFailed: The disk refused; nothing was changed.
+        """
+        with self._lock:
+            try:
+                with self._writer.begin() as connection:
+                    yield connection
+            except DBAPIError as error:
+                raise (database_error(error) or error) from error
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view; never waits for a writer."""
+        try:
+            with self._readers.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            ours: LongtakeError | None = database_error(error)
+            raise (ours or error) from error
+
+    def close(self) -> None:
+        """Close all connections; the last one folds the write-ahead log into the file."""
+        self._readers.dispose()
+        with self._lock:
+            self._writer.dispose()
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's settings, for a connection that is already open."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: str, pool: type[Any], pool_args: dict[str, int]) -> Engine:
+    engine = create_engine(url, poolclass=pool, connect_args={"check_same_thread": False, "timeout": 10}, **pool_args)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN comes too late; `_begin` sends it
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+        connection.execute(f"PRAGMA {pragma}").close()
+    connection.execute("PRAGMA wal_autocheckpoint=4000").close()
+
+
+def _query_only(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA query_only=ON").close()
+
+
+def _begin(connection: Connection) -> None:
+    # One writer at a time holds the lock, so a deferred transaction cannot meet another writer.
+    connection.exec_driver_sql("BEGIN")

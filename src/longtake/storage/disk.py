@@ -1,0 +1,82 @@
+"""The few calls by which bytes reach the disk, in one place, so that a test can make each of them fail.
+
+An `OSError` of theirs becomes `StorageFull` or `StorageFailed` here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from longtake.model.errors import StorageFailed, StorageFull, Unavailable
+
+IOV_MAX = 1024
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def storage_error(error: OSError) -> Unavailable:
+    """The error of ours that says what the disk said."""
+    detail = f"the disk said: {error.strerror or error}"
+    return StorageFull(detail) if error.errno in FULL else StorageFailed(detail)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn an `OSError` into the error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+class Disk:
+    """The disk itself."""
+
+    def write_all(self, fd: int, parts: Sequence[bytes | bytearray | memoryview]) -> int:
+        """Write all parts at the file's end; returns the bytes written.
+
+        Raises:
+            StorageFull, StorageFailed: An unknown part of it may have been written.
+        """
+        total = 0
+        with translated():
+            for first in range(0, len(parts), IOV_MAX):
+                batch = [memoryview(part) for part in parts[first : first + IOV_MAX]]
+                size = sum(len(part) for part in batch)
+                written = os.writev(fd, batch)
+                while written < size:  # a short write: go on behind what was taken
+                    written += os.write(fd, b"".join(batch)[written:])
+                total += size
+        return total
+
+    def flush(self, fd: int) -> None:
+        """Return when the file's bytes survive a power cut. After a failure nothing may be assumed: never retry."""
+        with translated():
+            os.fdatasync(fd)
+
+    def flush_folder(self, folder: Path) -> None:
+        """Return when the names in a folder survive a power cut."""
+        with translated():
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def create(self, path: Path) -> int:
+        """Create a file that must not exist and open it for appending; returns the descriptor."""
+        with translated():
+            return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a flushed file its final name."""
+        with translated():
+            source.rename(target)
+
+    def free_bytes(self, folder: Path) -> int:
+        """How much room is left."""
+        return shutil.disk_usage(folder).free

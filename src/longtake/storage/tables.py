@@ -1,0 +1,311 @@
+"""Every table of longtake. Migrations make the same thing; a test shows that they do.
+
+Conventions: ids are UUID v4 as text; `…_at_ms` are milliseconds since the Unix epoch; digests are SHA-256 in hex;
+counters of segments stand on the track, so that a session's metadata never counts rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
+from longtake.model.session import LaneStatus, Mode, Priority, SegmentStatus, TrackKind
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ID = String(36)
+DIGEST = String(64)
+MS = BigInteger
+
+
+def one_of(column: str, words: Iterable[StrEnum]) -> CheckConstraint:
+    """A CHECK that a column holds one of an enum's words."""
+    listed = ", ".join(f"'{word.value}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("description", Text),
+    Column("mode", String(8), nullable=False),
+    Column("recording_type", String(32), nullable=False),
+    Column("recording_config", JSON, nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("owner_id", ID),
+    Column("device_id", ID, index=True),
+    Column("created_at_ms", MS, nullable=False),
+    Column("started_at_ms", MS),
+    Column("paused_at_ms", MS),
+    Column("resumed_at_ms", MS),
+    Column("ended_at_ms", MS),
+    Column("completed_at_ms", MS),
+    Column("last_activity_at_ms", MS, nullable=False),
+    Column("trashed_at_ms", MS),
+    Column("topics", JSON, nullable=False),
+    Column("phases", JSON, nullable=False),
+    Column("phase", Text),
+    Column("agent", JSON),
+    Column("on_leave", String(8), nullable=False),
+    Column("expected_segments", Integer),
+    Column("balance", JSON, nullable=False),  # steps of the mix: [[from_ns, 0 microphone … 1 system], …]
+    Column("revision", Integer, nullable=False),  # rises when what was recorded changes after the end
+    one_of("state", SessionState),
+    one_of("mode", Mode),
+    Index("ix_sessions_list", "created_at_ms", "id"),
+    Index("ix_sessions_state", "state", "created_at_ms", "id"),
+)
+
+session_tags = Table(
+    "session_tags",
+    metadata,
+    Column("tag", String(200), primary_key=True),
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("position", Integer, nullable=False),
+)
+
+participants = Table(
+    "participants",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("role", String(16), nullable=False),
+    Column("name", Text),
+    Column("device_id", ID),
+)
+
+tracks = Table(
+    "tracks",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("number", Integer, nullable=False),  # order of declaration in the session, from 0
+    Column("kind", String(16), nullable=False),
+    Column("participant_id", ID),
+    Column("device_id", ID),
+    Column("name", Text),
+    Column("state", String(16), nullable=False),
+    Column("health", String(16), nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("error", Text),
+    Column("started_at_ms", MS),
+    Column("expected_segments", Integer),
+    Column("expected_ms", MS),
+    Column("n_pending", Integer, nullable=False, server_default="0"),
+    Column("n_processing", Integer, nullable=False, server_default="0"),
+    Column("n_completed", Integer, nullable=False, server_default="0"),
+    Column("n_failed", Integer, nullable=False, server_default="0"),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("length_ns", BigInteger, nullable=False, server_default="0"),  # where the last decoded take ends
+    Column("channels", Integer, nullable=False, server_default="1"),  # the most of any decoded segment, at most 2
+    Column("is_ended", Boolean, nullable=False, server_default=text("0")),
+    # 16 kHz sample up to which the transcript is made; between utterances, so that work can go on from there
+    Column("speech_cursor", BigInteger, nullable=False, server_default="0"),
+    one_of("kind", TrackKind),
+    one_of("state", TrackState),
+    one_of("health", TrackHealth),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", DIGEST, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("ref_count", Integer, nullable=False),
+    Column("store", String(16), nullable=False),  # "packs", "derived" (packs of what can be made again) or "files"
+    Column("key", Text, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("track_id", ID, ForeignKey("tracks.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # its index: a row object has a method of that name
+    Column("id", ID, nullable=False),
+    Column("sha256", DIGEST, ForeignKey("blobs.sha256"), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("mime_type", String(64)),
+    Column("start_ms", MS),  # as announced by the recorder
+    Column("duration_ms", MS),
+    Column("stored_at_ms", MS, nullable=False),
+    Column("status", String(16), nullable=False),  # follows from the two lanes; kept for counting
+    Column("media", String(8), nullable=False),
+    Column("speech", String(8), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("take_start_ns", BigInteger),  # from here on: known once it is decoded
+    Column("take_offset", BigInteger),
+    Column("rate_hz", Integer),
+    Column("samples", BigInteger),
+    Column("channels", Integer),
+    Column("noise_dbfs", Float),
+    Column("is_silent", Boolean),
+    Column("speaker_confidence", Float),
+    one_of("status", SegmentStatus),
+    one_of("media", LaneStatus),
+    one_of("speech", LaneStatus),
+    Index(
+        "ix_segments_media_pending", "track_id", "number",
+        sqlite_where=text("media = 'pending'"), postgresql_where=text("media = 'pending'"),
+    ),
+    Index(
+        "ix_segments_speech_pending", "track_id", "number",
+        sqlite_where=text("speech = 'pending'"), postgresql_where=text("speech = 'pending'"),
+    ),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("owner_id", ID, primary_key=True),  # a track, or a session: then it is a block of the mix
+    Column("number", Integer, primary_key=True),
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("revision", Integer, nullable=False),
+    Column("made_from", DIGEST, nullable=False),  # digest of everything the block is a function of
+    Column("sha256", DIGEST, ForeignKey("blobs.sha256"), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("samples", Integer, nullable=False),  # of sound it adds, at 48 kHz; the last may be shorter
+    Column("channels", Integer, nullable=False),
+    Column("frame_sizes", LargeBinary, nullable=False),  # big-endian uint16 per AAC frame
+    Column("peaks", LargeBinary, nullable=False),
+)
+
+recognitions = Table(
+    "recognitions",  # what an engine heard in an utterance: never asked twice for the same sound
+    metadata,
+    Column("key", DIGEST, primary_key=True),  # digest of PCM, engine, model
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("words", JSON, nullable=False),
+    Column("confidence", Float),
+    sqlite_with_rowid=False,
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("track_id", ID),
+    Column("speaker", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("start_ms", MS, nullable=False),
+    Column("end_ms", MS, nullable=False),
+    Column("at_ms", MS, nullable=False),
+    Column("first_segment", Integer),
+    Column("last_segment", Integer),
+    Column("engine", String(64)),
+    Column("model", String(128)),
+    Column("is_draft", Boolean, nullable=False),
+    Column("confidence", Float),
+    Column("words", JSON, nullable=False),
+    Column("corrected", Boolean, nullable=False),
+    Index("ix_entries_order", "session_id", "start_ms", "id"),
+    Index("ix_entries_track", "track_id", "start_ms"),
+)
+
+outlines = Table(
+    "outlines",
+    metadata,
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("made_from", DIGEST, nullable=False),
+    Column("outline", JSON, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",  # files that were made on request and kept
+    metadata,
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("file_type", String(16), primary_key=True),
+    Column("made_from", DIGEST, nullable=False),
+    Column("sha256", DIGEST, ForeignKey("blobs.sha256"), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("made_at_ms", MS, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("priority", String(8), nullable=False),
+    Column("stage", String(24)),
+    Column("substage", String(24)),
+    Column("progress", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("cost_usd_micros", BigInteger, nullable=False),
+    Column("estimated_cost_usd_micros", BigInteger, nullable=False),
+    Column("error", Text),
+    Column("options", JSON, nullable=False),
+    Column("done", JSON, nullable=False),  # stages that need not be run again
+    Column("created_at_ms", MS, nullable=False),
+    Column("started_at_ms", MS),
+    Column("finished_at_ms", MS),
+    Column("not_before_ms", MS, nullable=False),  # the end of a back-off
+    one_of("status", JobState),
+    one_of("priority", Priority),
+    Index("ix_jobs_session", "session_id", "created_at_ms"),
+    Index("ix_jobs_status", "status", "created_at_ms"),
+    Index(
+        "uq_jobs_active", "session_id", unique=True,
+        sqlite_where=text("status IN ('pending', 'processing')"),
+        postgresql_where=text("status IN ('pending', 'processing')"),
+    ),
+)  # fmt: skip
+
+history = Table(
+    "history",
+    metadata,
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at_ms", MS, nullable=False),
+    Column("from_state", String(24)),
+    Column("to_state", String(24), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("cause", Text),
+)
+
+requests = Table(
+    "requests",  # answers to POSTs that carried an Idempotency-Key
+    metadata,
+    Column("key", String(300), primary_key=True),
+    Column("fingerprint", DIGEST, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at_ms", MS, nullable=False, index=True),
+)
