@@ -1,0 +1,102 @@
+"""The local engine of choice: faster-whisper (CTranslate2), int8 on one CPU thread.
+
+Whisper invents sentences for sound without speech. Utterances come cut by VAD; that is not enough for a hum that
+passes it for a moment, so nothing is asked of Whisper unless the detector is sure of speech, and what it says over
+silence is dropped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtake.model.errors import EngineError
+from longtake.model.transcript import Word
+from longtake.speech.engine import NOTHING, EngineInfo, Recognition, mean_confidence
+
+PREFIX = "whisper:"
+LEAST_SPEECH_FRAMES = 4
+"""Frames of 32 ms that the detector must be sure of."""
+
+
+def whisper_info(model_dir: Path) -> EngineInfo:
+    """What the model in a folder is and can do, without loading it.
+
+    Raises:
+        EngineError: Its `config.json` cannot be read.
+    """
+    name = model_dir.name.removeprefix("whisper-")
+    try:
+        config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"the speech model in {model_dir} is damaged ({error}): "
+            f"run `longtake models remove {name}`, then install it again",
+            code="engine_unavailable",
+            retryable=False,
+        ) from error
+    return EngineInfo(
+        name=PREFIX + name,
+        model=f"{name} int8",
+        is_draft=False,
+        gives_words=True,
+        gives_confidence=True,
+        languages=("*",) if len(config.get("lang_ids", ())) > 1 and not name.endswith(".en") else ("en",),
+        usd_micros_per_minute=0,
+    )
+
+
+class WhisperEngine:
+    """A loaded model. Deterministic: beam search at temperature 0 draws nothing, and nothing is kept."""
+
+    def __init__(self, model_dir: Path, *, speech_probabilities: Callable[[NDArray[np.int16]], NDArray[np.float32]]):
+        if importlib.util.find_spec("faster_whisper") is None:
+            raise EngineError(
+                "faster-whisper is not installed: run `pip install 'faster-whisper>=1.2'`",
+                code="engine_unavailable",
+                retryable=False,
+            )
+        import faster_whisper
+
+        self._info = whisper_info(model_dir)
+        self._speech_probabilities = speech_probabilities
+        self._model: Any = faster_whisper.WhisperModel(
+            str(model_dir), device="cpu", compute_type="int8", cpu_threads=1, num_workers=1, local_files_only=True
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def recognise(self, pcm: NDArray[np.int16]) -> Recognition:
+        if np.count_nonzero(self._speech_probabilities(pcm) >= 0.5) < LEAST_SPEECH_FRAMES:
+            return NOTHING
+        segments, _ = self._model.transcribe(
+            pcm.astype(np.float32) / 32768,
+            beam_size=5,
+            temperature=0.0,
+            word_timestamps=True,
+            condition_on_previous_text=False,
+            vad_filter=False,
+            hallucination_silence_threshold=2.0,
+        )
+        heard = [segment for segment in segments if segment.text.strip()]
+        words = tuple(
+            Word(
+                text=word.word.strip(),
+                start_ms=round(word.start * 1000),
+                end_ms=round(word.end * 1000),
+                confidence=round(float(word.probability), 3),
+            )
+            for segment in heard
+            for word in segment.words or ()
+            if word.word.strip()
+        )
+        text = " ".join(segment.text.strip() for segment in heard)
+        return Recognition(text=text, words=words, confidence=mean_confidence(words)) if text else NOTHING
