@@ -123,7 +123,8 @@ class Track:
     """One continuous source in a session.
 
     `expected_segments` and `expected_ms` are what its recorder says there should be; `length_ns` is where its last
-    decoded take ends; `is_ended` that no more is recorded (late segments are still taken).
+    decoded take ends; `is_ended` that no more is recorded (late segments are still taken); `…_settled` that the lane
+    has nothing to do.
     """
 
     id: str
@@ -145,6 +146,8 @@ class Track:
     length_ns: int = 0
     channels: int = 1
     is_ended: bool = False
+    media_settled: bool = True
+    speech_settled: bool = True
     speech_cursor: int = 0
 
 
@@ -265,6 +268,7 @@ class Session:
     expected_segments: int | None = None
     balance: tuple[tuple[int, float], ...] = ((0, 0.5),)
     revision: int = 0
+    mix_settled: bool = True
     participants: tuple[Participant, ...] = ()
     tracks: tuple[Track, ...] = ()
     job: Job | None = None
@@ -283,6 +287,11 @@ class Session:
     @property
     def processing(self) -> ProcessingStatus:
         return processing_status(self.counts, self.job.status if self.job else None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that is played is up to date with everything that arrived."""
+        return self.mix_settled and all(t.media_settled for t in self.tracks)
 
     @property
     def length_ns(self) -> int:

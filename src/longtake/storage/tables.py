@@ -79,6 +79,7 @@ sessions = Table(
     Column("expected_segments", Integer),
     Column("balance", JSON, nullable=False),  # steps of the mix: [[from_ns, 0 microphone … 1 system], …]
     Column("revision", Integer, nullable=False),  # rises when what was recorded changes after the end
+    Column("mix_settled", Boolean, nullable=False),  # as on tracks, for the mix
     one_of("state", SessionState),
     one_of("mode", Mode),
     Index("ix_sessions_list", "created_at_ms", "id"),
@@ -128,6 +129,9 @@ tracks = Table(
     Column("length_ns", BigInteger, nullable=False, server_default="0"),  # where the last decoded take ends
     Column("channels", Integer, nullable=False, server_default="1"),  # the most of any decoded segment, at most 2
     Column("is_ended", Boolean, nullable=False, server_default=text("0")),
+    # False while a lane may have something to do: set by what changes the track, cleared by the lane itself
+    Column("media_settled", Boolean, nullable=False, server_default=text("1")),
+    Column("speech_settled", Boolean, nullable=False, server_default=text("1")),
     # 16 kHz sample up to which the transcript is made; between utterances, so that work can go on from there
     Column("speech_cursor", BigInteger, nullable=False, server_default="0"),
     one_of("kind", TrackKind),

@@ -53,6 +53,7 @@ def insert_session(c: Connection, session: Session) -> None:
             expected_segments=session.expected_segments,
             balance=[list(step) for step in session.balance],
             revision=session.revision,
+            mix_settled=session.mix_settled,
         )
     )
     for participant in session.participants:
@@ -277,6 +278,7 @@ def _hydrate(c: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Ses
             expected_segments=row.expected_segments,
             balance=tuple((int(at), float(value)) for at, value in row.balance),
             revision=row.revision,
+            mix_settled=row.mix_settled,
             participants=tuple(people[row.id]),
             tracks=tuple(tracks_of[row.id]),
             job=latest.get(row.id),

@@ -89,5 +89,7 @@ def _track(row: Row[tuple[object, ...]]) -> Track:
         length_ns=row.length_ns,
         channels=row.channels,
         is_ended=row.is_ended,
+        media_settled=row.media_settled,
+        speech_settled=row.speech_settled,
         speech_cursor=row.speech_cursor,
     )

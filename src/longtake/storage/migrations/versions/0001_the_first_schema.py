@@ -63,6 +63,7 @@ def upgrade() -> None:
         sa.Column("expected_segments", sa.Integer(), nullable=True),
         sa.Column("balance", sa.JSON(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("mix_settled", sa.Boolean(), nullable=False),
         sa.CheckConstraint("mode IN ('solo', 'pair', 'group')", name=op.f("ck_sessions_mode")),
         sa.CheckConstraint(
             "state IN ('idle', 'waiting', 'validating', 'checking_permissions', 'starting', 'active', 'pausing', 'paused', 'resuming', 'ending', 'completed', 'interrupted', 'error')",
@@ -270,6 +271,8 @@ def upgrade() -> None:
         sa.Column("length_ns", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("channels", sa.Integer(), server_default="1", nullable=False),
         sa.Column("is_ended", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("media_settled", sa.Boolean(), server_default=sa.text("1"), nullable=False),
+        sa.Column("speech_settled", sa.Boolean(), server_default=sa.text("1"), nullable=False),
         sa.Column("speech_cursor", sa.BigInteger(), server_default="0", nullable=False),
         sa.CheckConstraint("health IN ('healthy', 'degraded', 'failed')", name=op.f("ck_tracks_health")),
         sa.CheckConstraint(

@@ -1,0 +1,42 @@
+"""Who may do what: one function, asked by every route, socket and download.
+
+Until there are accounts, the only caller is the owner on loopback, who may do everything; routes already name the
+action and the session, so that accounts come without touching them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from longtake.model.errors import Forbidden
+
+
+class Action(StrEnum):
+    """What somebody wants to do."""
+
+    READ = "read"
+    WRITE = "write"
+    RECORD = "record"
+    DELETE = "delete"
+    ADMINISTER = "administer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: `is_owner` on loopback while there is no account."""
+
+    name: str
+    is_owner: bool = False
+    device_id: str | None = None
+
+
+def authorise(caller: Caller, action: Action, session_id: str | None = None) -> None:
+    """Return if the caller may do this (to that session).
+
+    Raises:
+        Forbidden: They may not.
+    """
+    if not caller.is_owner:
+        what = "this" if session_id is None else f"session {session_id}"
+        raise Forbidden(f"{caller.name} may not {action.value} {what}")

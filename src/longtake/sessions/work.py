@@ -1,0 +1,167 @@
+"""Asking for work: enrichment jobs and retries. Rows are the truth; the lanes and the saga find them there.
+
+Belongs here: what should be done. Does not: doing it (`enrichment`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from longtake.model.errors import JobActive, Trashed
+from longtake.model.lifecycle import JOB, JobEvent, JobState, SessionState, follow
+from longtake.model.session import Job, LaneStatus, Priority, Segment
+from longtake.storage.catalog import jobs, segments, sessions, tracks
+from longtake.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What a retry set going again."""
+
+    session_id: str
+    segments: int
+    job_id: str | None
+
+
+class Work:
+    """Jobs and retries. Every method is one transaction and may be called from any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def enqueue(
+        self, session_id: str, *, priority: Priority = Priority.NORMAL, options: Mapping[str, object] | None = None
+    ) -> Job:
+        """Ask for the enrichment of a session.
+
+        Raises:
+            JobActive: It has one that is pending or running.
+        """
+        with self._store.db.write() as c:
+            session = sessions.get_session(c, session_id)
+            if session.trashed_at_ms is not None:
+                raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+            active = jobs.active_job(c, session_id)
+            if active is not None:
+                raise JobActive(f"job {active.id} of this session is {active.status.value}", job_id=active.id)
+            job = self.enqueue_in(c, session_id, priority=priority, options=options)
+        self.announce(job)
+        return job
+
+    def enqueue_in(
+        self,
+        c: Connection,
+        session_id: str,
+        *,
+        priority: Priority = Priority.NORMAL,
+        options: Mapping[str, object] | None = None,
+    ) -> Job:
+        """Within a transaction: the session's active job, or a new one. Call `announce` after the commit."""
+        active = jobs.active_job(c, session_id)
+        if active is not None:
+            return active
+        job = Job(
+            id=self._store.new_id(),
+            session_id=session_id,
+            status=JobState.PENDING,
+            priority=priority,
+            created_at_ms=self._store.now_ms(),
+            options=dict(options or {}),
+        )
+        jobs.insert_job(c, job)
+        return job
+
+    def announce(self, job: Job) -> None:
+        """Tell everybody that a job waits."""
+        self._store.bus.publish("job-enqueued", job.session_id, job_id=job.id, progress=0)
+
+    def get(self, job_id: str) -> Job:
+        """A job; raises NotFound."""
+        with self._store.db.read() as c:
+            return jobs.get_job(c, job_id)
+
+    def page(
+        self,
+        *,
+        session_id: str | None = None,
+        status: JobState | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[list[Job], str | None]:
+        """A page of jobs, newest first, and the cursor of the next page."""
+        after = None
+        if cursor is not None:
+            at_ms, job_id = sessions.decode_cursor(cursor, int, str)
+            after = (int(str(at_ms)), str(job_id))
+        with self._store.db.read() as c:
+            found = jobs.list_jobs(c, session_id=session_id, status=status, limit=limit + 1, after=after)
+        if len(found) <= limit:
+            return found, None
+        last = found[limit - 1]
+        return found[:limit], sessions.encode_cursor(last.created_at_ms, last.id)
+
+    def queue(self) -> dict[JobState, int]:
+        """How many jobs are in each status."""
+        with self._store.db.read() as c:
+            return jobs.count_by_status(c)
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job that is pending or running; what it finished stays.
+
+        Raises:
+            IllegalTransition: It has ended already.
+        """
+        with self._store.db.write() as c:
+            job = jobs.get_job(c, job_id)
+            after = follow(JOB, job.status, JobEvent.CANCEL_REQUESTED)
+            jobs.move_job(c, job_id, job.status, after, finished_at_ms=self._store.now_ms())
+            job = jobs.get_job(c, job_id)
+        self._store.bus.publish("job-cancelled", job.session_id, job_id=job.id)
+        return job
+
+    def retry_segment(self, session_id: str, track_id: str, index: int) -> Retried:
+        """Process one segment again, whatever its status."""
+        with self._store.db.read() as c:
+            tracks.get_track(c, track_id, session_id)
+            segment = segments.get_segment(c, track_id, index)
+        return self._retry(session_id, [segment])
+
+    def retry_session(self, session_id: str) -> Retried:
+        """Process all failed segments of a session again, and its enrichment."""
+        with self._store.db.read() as c:
+            sessions.session_state(c, session_id)
+            failed = segments.failed_segments(c, session_id)
+        return self._retry(session_id, failed)
+
+    def _retry(self, session_id: str, wanted: Sequence[Segment]) -> Retried:
+        job = None
+        with self._store.db.write() as c:
+            session = sessions.get_session(c, session_id)
+            for segment in wanted:
+                reopen_segment(c, segment)
+            if wanted:
+                sessions.update_session(c, session_id, mix_settled=False)
+            if session.state is SessionState.COMPLETED:
+                sessions.bump_revision(c, session_id)
+                job = self.enqueue_in(c, session_id)
+        if job is not None:
+            self.announce(job)
+        self._store.bus.publish("work", session_id)
+        return Retried(session_id=session_id, segments=len(wanted), job_id=job.id if job else None)
+
+
+def reopen_segment(c: Connection, segment: Segment) -> None:
+    """Within a transaction: have both lanes take a segment again; the attempts start anew."""
+    segments.update_segment(
+        c,
+        segment,
+        media=LaneStatus.PENDING,
+        speech=LaneStatus.PENDING,
+        attempts=0,
+        error_code=None,
+        error_detail=None,
+    )
+    tracks.update_track(c, segment.track_id, media_settled=False, speech_settled=False)
