@@ -36,7 +36,7 @@ def install(programs: list[str]) -> None:
     Raises:
         subprocess.CalledProcessError: apt-get failed; its own words are on stderr.
     """
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NOWARNINGS": "yes"}
     packages = sorted({PACKAGES[name] for name in programs})
     for step in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         subprocess.run([*APT, "-qq", *step], env=quiet, stdout=subprocess.DEVNULL, check=True)
