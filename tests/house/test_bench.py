@@ -45,7 +45,7 @@ def test_a_missed_target_fails_the_measurement_but_not_the_smoke_run(tmp_path, o
     assert run_bench(tmp_path, *options, slow=SLOW).returncode == code
 
 
-@pytest.mark.parametrize("crash", [RAISING, DYING])
+@pytest.mark.parametrize("crash", [RAISING, DYING], ids=["raises", "dies"])
 def test_a_crash_fails_the_smoke_run_and_the_others_still_run(tmp_path, crash):
     run = run_bench(tmp_path, "--smoke", a_crash=crash, fast=FAST)
     assert run.returncode == 1
