@@ -149,6 +149,8 @@ class Track:
     media_settled: bool = True
     speech_settled: bool = True
     speech_cursor: int = 0
+    speech_known: int = 0
+    speech_stale_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,6 +134,9 @@ tracks = Table(
     Column("speech_settled", Boolean, nullable=False, server_default=text("1")),
     # 16 kHz sample up to which the transcript is made; between utterances, so that work can go on from there
     Column("speech_cursor", BigInteger, nullable=False, server_default="0"),
+    # up to where the track was known when that was made, and the first sample that has changed since (null: none)
+    Column("speech_known", BigInteger, nullable=False, server_default="0"),
+    Column("speech_stale_from", BigInteger),
     one_of("kind", TrackKind),
     one_of("state", TrackState),
     one_of("health", TrackHealth),
@@ -215,6 +218,17 @@ recognitions = Table(
     Column("text", Text, nullable=False),
     Column("words", JSON, nullable=False),
     Column("confidence", Float),
+    sqlite_with_rowid=False,
+)
+
+utterances = Table(
+    "utterances",  # where a track has speech, in 16 kHz samples of its timeline, and what was heard there
+    metadata,
+    Column("track_id", ID, ForeignKey("tracks.id", ondelete="CASCADE"), primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, nullable=False),
+    Column("key", DIGEST, nullable=False),  # of the recognition
+    Column("entry_id", ID),  # null when nothing was understood
     sqlite_with_rowid=False,
 )
 

@@ -92,4 +92,6 @@ def _track(row: Row[tuple[object, ...]]) -> Track:
         media_settled=row.media_settled,
         speech_settled=row.speech_settled,
         speech_cursor=row.speech_cursor,
+        speech_known=row.speech_known,
+        speech_stale_from=row.speech_stale_from,
     )

@@ -274,6 +274,8 @@ def upgrade() -> None:
         sa.Column("media_settled", sa.Boolean(), server_default=sa.text("1"), nullable=False),
         sa.Column("speech_settled", sa.Boolean(), server_default=sa.text("1"), nullable=False),
         sa.Column("speech_cursor", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("speech_known", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("speech_stale_from", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("health IN ('healthy', 'degraded', 'failed')", name=op.f("ck_tracks_health")),
         sa.CheckConstraint(
             "kind IN ('microphone', 'system', 'camera', 'screen', 'window', 'screenshots', 'upload', 'mix')",
@@ -344,4 +346,17 @@ def upgrade() -> None:
             postgresql_where=sa.text("speech = 'pending'"),
         )
 
+    op.create_table(
+        "utterances",
+        sa.Column("track_id", sa.String(length=36), nullable=False),
+        sa.Column("start", sa.BigInteger(), nullable=False),
+        sa.Column("end", sa.BigInteger(), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("entry_id", sa.String(length=36), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["track_id"], ["tracks.id"], name=op.f("fk_utterances_track_id_tracks"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("track_id", "start", name=op.f("pk_utterances")),
+        sqlite_with_rowid=False,
+    )
     # ### end Alembic commands ###

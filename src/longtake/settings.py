@@ -1,0 +1,63 @@
+"""Every setting, in one table: flags beat `LONGTAKE_*` variables, those beat a TOML file, that beats the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+class Settings(BaseSettings):
+    """What can be set. Each field is `LONGTAKE_<NAME>` in the environment and `<name>` in `longtake.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGTAKE_", toml_file="longtake.toml", extra="forbid", frozen=True)
+
+    data: Path = Field(Path("longtake-data"), description="Folder that holds everything; one process owns it.")
+    host: str = Field("127.0.0.1", description="Address to listen on; only loopback until there are accounts.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    allowed_hosts: tuple[str, ...] = Field(
+        ("localhost", "127.0.0.1", "[::1]"), description="Host headers that are answered (against DNS rebinding)."
+    )
+    engine: str = Field(
+        "auto", description="Speech engine: auto, none, pocketsphinx, or whisper:<model> (see `longtake models list`)."
+    )
+    max_segment_bytes: int = Field(256 * MIB, gt=0, description="Largest segment that is taken.")
+    max_import_bytes: int = Field(64 * GIB, gt=0, description="Largest whole file that is taken.")
+    max_queued_bytes: int = Field(
+        256 * MIB, gt=0, description="Bodies that wait for the disk at once; more is answered with 429."
+    )
+    min_free_bytes: int = Field(
+        64 * MIB, ge=0, description="Room that is kept free on the disk: a body that would use it is answered with 507."
+    )
+    media_workers: int = Field(2, ge=1, description="Media lanes that run at once.")
+    job_workers: int = Field(5, ge=1, description="Enrichment jobs that run at once.")
+    utterance_timeout_s: float = Field(120.0, gt=0, description="Longest time the engine may take for one utterance.")
+    decode_timeout_s: float = Field(120.0, gt=0, description="Longest silence of a decoder before it is ended.")
+    trash_hours: int = Field(24, ge=0, description="How long a deleted session can be restored.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then the environment, then `longtake.toml` in the working folder."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def models(self) -> Path:
+        """Where speech models are installed."""
+        return self.data / "models"
