@@ -1,0 +1,237 @@
+"""Decoded segments as if they lay in memory: native PCM by range, within a bounded budget.
+
+Work that goes forward decodes every file once. Short segments stay whole while they are in use; of a long file a window
+is kept behind the newest sample, and going back behind it decodes anew from the start.
+
+Belongs here: remembering PCM, levels. Does not: where it lies on the session's timeline (`timeline_pcm`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtake.media.loudness import Loudness, SegmentStats
+from longtake.media.sandbox import Decoding, MediaSource, Sandbox
+
+WINDOW_S = 40
+"""How much of a long file stays readable behind its newest decoded sample."""
+BUDGET_BYTES = 128 << 20
+"""PCM kept over all segments; the least recently used go first."""
+MAX_CHILDREN = 8
+"""Files that are being decoded at once."""
+
+
+class DecodedSegments:
+    """The segments of one piece of work, by SHA-256 of their bytes. Thread-safe."""
+
+    def __init__(
+        self, sandbox: Sandbox, locate: Callable[[str], MediaSource], *, budget_bytes: int = BUDGET_BYTES
+    ) -> None:
+        self._sandbox, self._locate, self._budget_bytes = sandbox, locate, budget_bytes
+        self._lock = threading.Lock()
+        self._segments: OrderedDict[str, DecodedSegment] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def open(self, sha256: str) -> DecodedSegment:
+        """The segment of these bytes, now the most recently used; decoding begins when something is asked of it."""
+        with self._lock:
+            segment = self._segments.get(sha256)
+            if segment is None:
+                segment = self._segments[sha256] = DecodedSegment(self._start, sha256)
+            self._segments.move_to_end(sha256)
+            kept = list(self._segments.values())
+        self._free(kept)
+        return segment
+
+    def close(self) -> None:
+        """Forget everything and kill what still decodes."""
+        with self._lock:
+            segments = list(self._segments.values())
+            self._segments.clear()
+        for segment in segments:
+            segment.release()
+
+    def _start(self, sha256: str) -> Decoding:
+        return self._sandbox.open(self._locate(sha256))
+
+    def _free(self, least_recent_first: list[DecodedSegment]) -> None:
+        """Release what is beyond the budget, never the segment just asked for. What was learnt stays."""
+        size_bytes = sum(segment.size_bytes for segment in least_recent_first)
+        children = sum(segment.is_decoding for segment in least_recent_first)
+        for segment in least_recent_first[:-1]:
+            if size_bytes <= self._budget_bytes and children <= MAX_CHILDREN:
+                return
+            size_bytes -= segment.size_bytes
+            children -= segment.is_decoding
+            segment.release_if_idle()
+
+
+class DecodedSegment:
+    """Native PCM of one segment. Every access may decode, and raises MediaError as `Sandbox.open` and its arrays do."""
+
+    def __init__(self, start: Callable[[str], Decoding], sha256: str) -> None:
+        self._start, self._sha256 = start, sha256
+        self._lock = threading.RLock()
+        self._decoding: Decoding | None = None
+        self._arrays: Iterator[NDArray[np.float32]] = iter(())
+        self._kept: deque[NDArray[np.float32]] = deque()
+        self._kept_from = 0
+        self._kept_to = 0
+        self._loudness: Loudness | None = None
+        self._heard = 0
+        self._format: tuple[int, int, str] | None = None
+        self._samples: int | None = None
+        self._damage: str | None = None
+        self._stats: SegmentStats | None = None
+
+    @property
+    def rate_hz(self) -> int:
+        """Native samples per second."""
+        return self._ensure_format()[0]
+
+    @property
+    def channels(self) -> int:
+        """1 or 2; more are mixed down."""
+        return self._ensure_format()[1]
+
+    @property
+    def codec(self) -> str:
+        """The codec's name, as FFmpeg spells it."""
+        return self._ensure_format()[2]
+
+    @property
+    def samples(self) -> int | None:
+        """Length per channel; None until the end has been reached once."""
+        return self._samples
+
+    @property
+    def samples_so_far(self) -> int:
+        """How many samples are known to exist."""
+        return self._heard
+
+    @property
+    def damage(self) -> str | None:
+        """What was wrong with the file, known with `samples`; None if it was whole."""
+        return self._damage
+
+    @property
+    def stats(self) -> SegmentStats | None:
+        """Its levels; None until the end has been reached once."""
+        return self._stats
+
+    @property
+    def size_bytes(self) -> int:
+        """PCM that is kept at the moment."""
+        return 0 if self._format is None else 4 * self._format[1] * (self._kept_to - self._kept_from)
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether a child holds the file open."""
+        return self._decoding is not None
+
+    def read(self, from_sample: int, to_sample: int) -> NDArray[np.float32]:
+        """Samples [from, to) as (channels, n); fewer where the file ends before."""
+        with self._lock:
+            if self._samples is not None and from_sample >= self._samples:
+                return np.zeros((self.channels, 0), np.float32)
+            if from_sample < self._kept_from:
+                self.release()
+            self._decode_until(to_sample, keep_from=from_sample)
+            pcm = self._kept_range(from_sample, to_sample)
+            self._trim(self._kept_to - WINDOW_S * self.rate_hz)
+            return pcm
+
+    def advance(self, to_sample: int) -> int:
+        """Decode until that many samples are known or the file ends; returns how many are known."""
+        with self._lock:
+            if self._samples is None and self._heard < to_sample:
+                self._decode_until(to_sample, keep_from=self._kept_to)
+            return self._heard
+
+    def release(self) -> None:
+        """Forget the PCM and kill the child, if it still decodes. What was learnt stays."""
+        with self._lock:
+            if self._decoding is not None:
+                self._decoding.close()
+            self._decoding, self._arrays = None, iter(())
+            self._kept.clear()
+            self._kept_from = self._kept_to = 0
+
+    def release_if_idle(self) -> None:
+        """The same, unless another thread is reading."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self.release()
+            finally:
+                self._lock.release()
+
+    def _ensure_format(self) -> tuple[int, int, str]:
+        with self._lock:
+            if self._format is None:
+                self._begin()
+            assert self._format is not None
+            return self._format
+
+    def _begin(self) -> Decoding:
+        decoding = self._decoding = self._start(self._sha256)
+        self._arrays = iter(decoding)
+        self._format = (decoding.rate_hz, decoding.channels, decoding.codec)
+        if self._samples is None and self._loudness is None:
+            self._loudness = Loudness(rate_hz=decoding.rate_hz)
+        return decoding
+
+    def _decode_until(self, to_sample: int, *, keep_from: int) -> None:
+        """Take in arrays until `to_sample` is known, keeping the window and all from `keep_from` on."""
+        end = to_sample if self._samples is None else min(to_sample, self._samples)
+        if self._kept_to >= end:
+            return
+        decoding = self._decoding or self._begin()
+        window = WINDOW_S * decoding.rate_hz
+        try:
+            while self._kept_to < end:
+                pcm = next(self._arrays, None)
+                if pcm is None:
+                    self._reach_end(decoding)
+                    return
+                self._take_in(pcm)
+                self._trim(min(keep_from, self._kept_to - window))
+        except BaseException:
+            self.release()
+            raise
+
+    def _take_in(self, pcm: NDArray[np.float32]) -> None:
+        self._kept.append(pcm)
+        self._kept_to += pcm.shape[1]
+        if self._kept_to > self._heard:
+            assert self._loudness is not None
+            self._loudness.add(pcm[:, pcm.shape[1] - (self._kept_to - self._heard) :])
+            self._heard = self._kept_to
+
+    def _reach_end(self, decoding: Decoding) -> None:
+        if self._loudness is not None:
+            self._samples, self._damage, self._stats = self._kept_to, decoding.damage, self._loudness.stats()
+        self._decoding = self._loudness = None
+
+    def _trim(self, keep_from: int) -> None:
+        while self._kept and self._kept_from + self._kept[0].shape[1] <= keep_from:
+            self._kept_from += self._kept.popleft().shape[1]
+
+    def _kept_range(self, from_sample: int, to_sample: int) -> NDArray[np.float32]:
+        parts, at = [np.zeros((self.channels, 0), np.float32)], self._kept_from
+        for pcm in self._kept:
+            if at < to_sample and at + pcm.shape[1] > from_sample:
+                parts.append(pcm[:, max(0, from_sample - at) : to_sample - at])
+            at += pcm.shape[1]
+        return np.concatenate(parts, axis=1)
