@@ -71,7 +71,7 @@ def nothing_left_behind() -> Iterator[None]:
     """No process, thread or file outlives the run; a leak is an error of the last test."""
     files = files_of_the_checkout()
     yield
-    left = [f"process {process.pid}: {' '.join(process.cmdline())}" for process in processes_left()]
+    left = [str(process) for process in processes_left()]
     left += [f"thread {thread.name}" for thread in threading.enumerate() if is_left(thread)]
     left += [f"file {name}" for name in sorted(files_of_the_checkout() - files)]
     assert not left, "left behind by the tests:\n" + "\n".join(left)

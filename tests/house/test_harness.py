@@ -73,7 +73,7 @@ def test_a_process_left_behind_fails_the_run(tmp_path):
         if process.name() == "sleep" and process.cwd() == str(tmp_path):
             process.kill()
     assert run.returncode == 1
-    assert "sleep 60" in run.stdout
+    assert "name='sleep'" in run.stdout
 
 
 def test_processes_of_this_run_are_known_and_others_are_not():
