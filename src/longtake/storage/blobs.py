@@ -33,7 +33,7 @@ class Locator:
 
 
 class Staged(Protocol):
-    """A large body while it arrives. `write` may be called in a thread; exactly one of the others ends it."""
+    """A large body while it arrives; may go from thread to thread. `keep` or `discard` ends it."""
 
     size_bytes: int
 
@@ -43,11 +43,14 @@ class Staged(Protocol):
     def digest(self) -> str:
         """SHA-256 of what was written so far, in hex."""
 
+    def flush(self) -> None:
+        """Return when its bytes survive a power cut; nothing may be written after it."""
+
     def keep(self) -> Locator:
-        """Flush it and give it its final name; durable after the next `sync`."""
+        """Give it its final name, flushed before if it was not; durable after the next `sync`. Twice is once."""
 
     def discard(self) -> None:
-        """Forget it; safe to call at any time, also twice."""
+        """Forget it unless it was kept; safe to call at any time, also twice."""
 
 
 class Blobs(Protocol):
@@ -82,6 +85,8 @@ class LocalBlobs:
         self._open_lock = threading.Lock()
         for name in ("files", "incoming"):
             (folder / name).mkdir(exist_ok=True)
+        for parent in (folder, folder.parent):
+            disk.flush_folder(parent)  # a folder whose name is lost takes everything in it along
         for leftover in (folder / "incoming").iterdir():
             leftover.unlink()  # a body that was never acknowledged
 
@@ -155,10 +160,13 @@ class StagedFile:
         self._disk = disk
         self._hash = hashlib.sha256()
         self._fd: int | None = disk.create(self._path)
+        self._flushed = False
+        self._kept: Locator | None = None
         self.size_bytes = 0
 
     def write(self, parts: Iterable[bytes]) -> None:
         assert self._fd is not None, "written after its end"
+        assert not self._flushed, "written after its flush"
         parts = list(parts)
         for part in parts:
             self._hash.update(part)
@@ -167,21 +175,28 @@ class StagedFile:
     def digest(self) -> str:
         return self._hash.hexdigest()
 
-    def keep(self) -> Locator:
-        assert self._fd is not None, "kept after its end"
-        key = self.digest()
-        target = self._folder / "files" / key
+    def flush(self) -> None:
+        assert self._fd is not None, "flushed after its end"
         try:
             self._disk.flush(self._fd)
+        except Unavailable:
+            self.discard()
+            raise
+        self._flushed = True
+
+    def keep(self) -> Locator:
+        if self._kept is None:
+            if not self._flushed:
+                self.flush()
+            key = self.digest()
+            target = self._folder / "files" / key
             if target.exists():  # the same bytes came before and were flushed: they are never touched again
                 self.discard()
             else:
                 self._disk.rename(self._path, target)
                 self._close()
-        except Unavailable:
-            self.discard()
-            raise
-        return Locator(store="files", key=key, offset=0, size_bytes=self.size_bytes)
+            self._kept = Locator(store="files", key=key, offset=0, size_bytes=self.size_bytes)
+        return self._kept
 
     def discard(self) -> None:
         if self._fd is not None:

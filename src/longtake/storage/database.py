@@ -22,15 +22,29 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from longtake.model.errors import LongtakeError, StorageFailed, StorageFull, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+PRIMARY_CODE = 0xFF
+"""Of SQLite's extended result codes: the byte that is the plain one."""
+
+BROKEN = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+"""What SQLite says when the disk fails under it, also when the system has mounted it read-only for that."""
 
 
 def database_error(error: DBAPIError) -> Unavailable | None:
     """The error of ours for what the disk under the database said; None if it is not the disk."""
-    text = str(error.orig)
-    if "is full" in text:
-        return StorageFull(f"the database said: {text}")
-    if isinstance(error.orig, sqlite3.OperationalError) and ("I/O" in text or "unable to open" in text):
-        return StorageFailed(f"the database said: {text}")
+    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY_CODE
+    detail = f"the database said: {error.orig}"
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFull(detail)
+    if code in BROKEN:
+        return StorageFailed(detail)
     return None
 
 

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from longtake.model.errors import Unavailable
 from longtake.storage.disk import Disk
 
 HEADER = struct.Struct(">4sIQI")
@@ -82,7 +81,7 @@ class PackWriter:
         try:
             self._disk.write_all(fd, parts)
             self._disk.flush(fd)
-        except Unavailable:
+        except BaseException:
             self.close()
             raise
         self._end = end
@@ -109,7 +108,7 @@ class PackWriter:
         fd = self._disk.create(path)
         try:
             self._disk.flush_folder(self.folder)
-        except Unavailable:
+        except BaseException:
             os.close(fd)
             raise
         self._fd, self._name, self._end = fd, path.name, 0

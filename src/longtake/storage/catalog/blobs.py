@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from longtake.model.errors import NotFound
 from longtake.storage.blobs import Locator
 from longtake.storage.tables import blobs
+
+ADD_REFERENCES = (
+    update(blobs).where(blobs.c.sha256 == bindparam("digest")).values(ref_count=blobs.c.ref_count + bindparam("more"))
+)
+RELOCATE = (
+    update(blobs)
+    .where(blobs.c.sha256 == bindparam("digest"))
+    .values(store=bindparam("to_store"), key=bindparam("to_key"), offset=bindparam("to_offset"))
+)
 
 
 def locate(c: Connection, digests: Sequence[str]) -> dict[str, Locator]:
@@ -47,6 +56,24 @@ def insert_blobs(c: Connection, located: Mapping[str, Locator]) -> None:
         )
 
 
+def relocate_blobs(c: Connection, located: Mapping[str, Locator]) -> None:
+    """Note that bytes now lie elsewhere; their references stay."""
+    if located:
+        c.execute(
+            RELOCATE,
+            [
+                {"digest": sha256, "to_store": at.store, "to_key": at.key, "to_offset": at.offset}
+                for sha256, at in located.items()
+            ],
+        )
+
+
+def add_references(c: Connection, counts: Mapping[str, int]) -> None:
+    """Rows that refer to bytes have been added: digest → how many more (or, negative, fewer)."""
+    if counts:
+        c.execute(ADD_REFERENCES, [{"digest": sha256, "more": more} for sha256, more in counts.items()])
+
+
 def add_reference(c: Connection, sha256: str, count: int = 1) -> None:
     """One row more (or, negative, fewer) refers to these bytes."""
-    c.execute(update(blobs).where(blobs.c.sha256 == sha256).values(ref_count=blobs.c.ref_count + count))
+    add_references(c, {sha256: count})

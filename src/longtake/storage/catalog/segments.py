@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_, update
 
 from longtake.model.errors import NotFound
-from longtake.model.session import LaneStatus, Segment, SegmentStatus, segment_status
+from longtake.model.lifecycle import SessionState
+from longtake.model.session import LaneStatus, Segment, SegmentStatus, TrackKind, segment_status
 from longtake.model.timeline import Place
 from longtake.storage.catalog.sessions import decode_cursor, encode_cursor
-from longtake.storage.tables import segments, tracks
+from longtake.storage.tables import segments, sessions, tracks
+
+COUNT = (
+    update(tracks)
+    .where(tracks.c.id == bindparam("track"))
+    .values(n_pending=tracks.c.n_pending + bindparam("n"), size_bytes=tracks.c.size_bytes + bindparam("size"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where segments of a track belong, and whether they may be stored there now."""
+
+    track_id: str
+    session_id: str
+    kind: TrackKind
+    state: SessionState
+    is_trashed: bool
 
 
 def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
@@ -38,12 +57,29 @@ def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
             for s in new
         ],
     )
-    c.execute(
-        update(tracks)
-        .where(tracks.c.id == bindparam("track"))
-        .values(n_pending=tracks.c.n_pending + bindparam("n"), size_bytes=tracks.c.size_bytes + bindparam("size")),
-        [{"track": s.track_id, "n": 1, "size": s.size_bytes} for s in new],
+    sizes: dict[str, list[int]] = {}
+    for s in new:
+        sizes.setdefault(s.track_id, []).append(s.size_bytes)
+    c.execute(COUNT, [{"track": track, "n": len(of), "size": sum(of)} for track, of in sizes.items()])
+
+
+def find_addresses(c: Connection, track_ids: Iterable[str]) -> dict[str, Address]:
+    """Those of some tracks that exist."""
+    query = (
+        select(tracks.c.id, tracks.c.session_id, tracks.c.kind, sessions.c.state, sessions.c.trashed_at_ms)
+        .join(sessions, sessions.c.id == tracks.c.session_id)
+        .where(tracks.c.id.in_(list(track_ids)))
     )
+    return {
+        row.id: Address(
+            track_id=row.id,
+            session_id=row.session_id,
+            kind=TrackKind(row.kind),
+            state=SessionState(row.state),
+            is_trashed=row.trashed_at_ms is not None,
+        )
+        for row in c.execute(query)
+    }
 
 
 def update_segment(c: Connection, segment: Segment, **columns: object) -> None:
@@ -98,14 +134,19 @@ def first_pending(c: Connection, track_id: str, lane: str) -> int | None:
     return c.execute(query).scalar()
 
 
-def tracks_with_pending(c: Connection, lane: str) -> list[tuple[str, str]]:
-    """(session, track) of every track on which something waits in a lane."""
-    query = (
-        select(tracks.c.session_id, tracks.c.id)
-        .where(tracks.c.id.in_(select(segments.c.track_id).where(segments.c[lane] == "pending").distinct()))
-        .order_by(tracks.c.session_id, tracks.c.number)
+def count_before(c: Connection, track_id: str, index: int) -> int:
+    """How many segments lie before an index; as many as the index itself when none is missing."""
+    query = select(func.count()).where(segments.c.track_id == track_id, segments.c.number < index)
+    return c.execute(query).scalar_one()
+
+
+def move_segment(c: Connection, track_id: str, index: int, place: Place) -> None:
+    """Put a decoded segment elsewhere on its timeline."""
+    c.execute(
+        update(segments)
+        .where(segments.c.track_id == track_id, segments.c.number == index)
+        .values(take_start_ns=place.take_start_ns, take_offset=place.take_offset, rate_hz=place.rate_hz)
     )
-    return [(row.session_id, row.id) for row in c.execute(query)]
 
 
 def list_segments(
