@@ -148,6 +148,7 @@ class Track:
     is_ended: bool = False
     media_settled: bool = True
     speech_settled: bool = True
+    speech_engine: str | None = None
     speech_cursor: int = 0
     speech_known: int = 0
     speech_stale_from: int | None = None

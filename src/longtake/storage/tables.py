@@ -132,6 +132,7 @@ tracks = Table(
     # False while a lane may have something to do: set by what changes the track, cleared by the lane itself
     Column("media_settled", Boolean, nullable=False, server_default=text("1")),
     Column("speech_settled", Boolean, nullable=False, server_default=text("1")),
+    Column("speech_engine", String(128)),  # the engine its transcript is made by; null until it is begun
     # 16 kHz sample up to which the transcript is made; between utterances, so that work can go on from there
     Column("speech_cursor", BigInteger, nullable=False, server_default="0"),
     # up to where the track was known when that was made, and the first sample that has changed since (null: none)

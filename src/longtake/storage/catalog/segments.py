@@ -134,6 +134,14 @@ def first_pending(c: Connection, track_id: str, lane: str) -> int | None:
     return c.execute(query).scalar()
 
 
+def waiting_for_speech(c: Connection, track_id: str) -> list[Segment]:
+    """The decoded segments of a track whose speech is not known yet, in order."""
+    query = select(segments).where(
+        segments.c.track_id == track_id, segments.c.speech == "pending", segments.c.media != "pending"
+    )
+    return [_segment(row) for row in c.execute(query.order_by(segments.c.number))]
+
+
 def count_before(c: Connection, track_id: str, index: int) -> int:
     """How many segments lie before an index; as many as the index itself when none is missing."""
     query = select(func.count()).where(segments.c.track_id == track_id, segments.c.number < index)

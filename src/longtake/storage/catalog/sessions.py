@@ -144,6 +144,14 @@ def session_ids(c: Connection, states: Sequence[SessionState] = ()) -> list[str]
     return list(c.execute(select(sessions.c.id).where(*_conditions(Filter(states=states)))).scalars())
 
 
+def unsettled_mixes(c: Connection) -> list[str]:
+    """Sessions whose mix may have something to do; ended ones first."""
+    query = select(sessions.c.id).where(sessions.c.mix_settled.is_(False), sessions.c.trashed_at_ms.is_(None))
+    return list(
+        c.execute(query.order_by(sessions.c.state != SessionState.COMPLETED, sessions.c.created_at_ms)).scalars()
+    )
+
+
 def count_by_state(c: Connection) -> dict[SessionState, int]:
     """How many sessions are in each state, the trash apart."""
     query = select(sessions.c.state, func.count()).where(sessions.c.trashed_at_ms.is_(None)).group_by(sessions.c.state)

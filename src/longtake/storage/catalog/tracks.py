@@ -43,6 +43,22 @@ def update_track(c: Connection, track_id: str, **columns: object) -> None:
     c.execute(update(tracks).where(tracks.c.id == track_id).values(**columns))
 
 
+def note_change(c: Connection, track_id: str, length_ns: int, channels: int, changed_sample: int) -> None:
+    """A track's timeline has changed from a 16 kHz sample on: its transcript, too, if it was made that far."""
+    track = get_track(c, track_id)
+    columns: dict[str, object] = {"length_ns": length_ns, "channels": channels, "speech_settled": False}
+    if track.speech_known and changed_sample <= track.speech_known:
+        stale = changed_sample if track.speech_stale_from is None else min(changed_sample, track.speech_stale_from)
+        columns["speech_stale_from"] = stale
+    update_track(c, track_id, **columns)
+
+
+def unsettled_tracks(c: Connection, lane: str) -> list[Track]:
+    """Tracks whose lane ("media" or "speech") may have something to do; those of ended sessions first."""
+    query = select(tracks).where(tracks.c[f"{lane}_settled"].is_(False))
+    return [_track(row) for row in c.execute(query.order_by(tracks.c.is_ended.desc(), tracks.c.session_id))]
+
+
 def find_track(c: Connection, track_id: str) -> Track | None:
     """A track, or None."""
     row = c.execute(select(tracks).where(tracks.c.id == track_id)).one_or_none()
@@ -91,6 +107,7 @@ def _track(row: Row[tuple[object, ...]]) -> Track:
         is_ended=row.is_ended,
         media_settled=row.media_settled,
         speech_settled=row.speech_settled,
+        speech_engine=row.speech_engine,
         speech_cursor=row.speech_cursor,
         speech_known=row.speech_known,
         speech_stale_from=row.speech_stale_from,

@@ -41,10 +41,9 @@ def insert_entries(c: Connection, new: Sequence[Entry]) -> None:
         )
 
 
-def heard_entries(c: Connection, track_id: str, from_ms: int) -> list[Entry]:
-    """What an engine heard on a track from a moment on, in order."""
-    query = select(entries).where(entries.c.track_id == track_id, entries.c.start_ms >= from_ms)
-    return [_entry(row) for row in c.execute(query.order_by(entries.c.start_ms, entries.c.id))]
+def get_entries(c: Connection, ids: Sequence[str]) -> list[Entry]:
+    """Those of some entries that exist."""
+    return [_entry(row) for row in c.execute(select(entries).where(entries.c.id.in_(ids)))]
 
 
 def delete_entries(c: Connection, ids: Sequence[str]) -> None:

@@ -273,6 +273,7 @@ def upgrade() -> None:
         sa.Column("is_ended", sa.Boolean(), server_default=sa.text("0"), nullable=False),
         sa.Column("media_settled", sa.Boolean(), server_default=sa.text("1"), nullable=False),
         sa.Column("speech_settled", sa.Boolean(), server_default=sa.text("1"), nullable=False),
+        sa.Column("speech_engine", sa.String(length=128), nullable=True),
         sa.Column("speech_cursor", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("speech_known", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("speech_stale_from", sa.BigInteger(), nullable=True),

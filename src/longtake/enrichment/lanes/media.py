@@ -1,0 +1,310 @@
+"""The media lane of a track: pending segments in order → decoded and placed → blocks of sound.
+
+Every block is a pure function of the segments around it and knows their fingerprint; what a new, late or retried
+segment touches is found by comparing fingerprints and made anew. A run may be killed anywhere and run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from longtake.enrichment.lanes.timelines import Timeline, Timelines, fingerprint
+from longtake.media.blocks import BLOCK_SAMPLES, EncodedBlock, Read, block_count, block_of, encode_block, input_span
+from longtake.media.decoded import DecodedSegment, DecodedSegments
+from longtake.media.timeline_pcm import CONTEXT_NS, Pcm, TrackPcm
+from longtake.model.errors import MediaError
+from longtake.model.session import LaneStatus, Segment, Track
+from longtake.model.timeline import RATE_HZ, Placed, ns_to_samples, samples_to_ns
+from longtake.speech.engine import RATE_HZ as SPEECH_HZ
+from longtake.storage.catalog import derived, segments, sessions, tracks
+from longtake.storage.packs import Record
+from longtake.storage.store import Store
+
+BLOCKS_VERSION = "aac-1"
+"""Part of every fingerprint: raise it when the same sound gives other bytes."""
+HOLE_PATIENCE_MS = 10_000
+"""How long a missing segment holds up those behind it while its track is being recorded."""
+MAX_ATTEMPTS = 4
+BATCH_BLOCKS = 6
+"""Blocks that share a flush and a transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A block that is to be made, and the digest of what it is made from."""
+
+    number: int
+    made_from: str
+    total_samples: int | None
+
+
+class MediaLane:
+    """Runs the media lane of any track; one run per track at a time (`pump` sees to it)."""
+
+    def __init__(
+        self, store: Store, timelines: Timelines, pcm: DecodedSegments, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._store = store
+        self._timelines = timelines
+        self._pcm = pcm
+        self._is_stopping = is_stopping
+
+    def run(self, track_id: str) -> bool:
+        """Do what there is to do; returns whether anything was done."""
+        with self._store.db.read() as c:
+            track = tracks.find_track(c, track_id)
+        if track is None:
+            self._timelines.forget(track_id)
+            return False
+        timeline = self._timelines.of(track_id)
+        did = False
+        try:
+            while not self._is_stopping() and (segment := self._next(track)) is not None:
+                self._take(track, timeline, segment)
+                did = True
+            did |= self._encode(track, timeline, is_final=False)
+            return self._settle(track, timeline) or did
+        except BaseException:
+            self._timelines.forget(track_id)
+            raise
+
+    def _next(self, track: Track) -> Segment | None:
+        """The next segment to decode: the first that waits, unless one before it may still come."""
+        with self._store.db.read() as c:
+            index = segments.first_pending(c, track.id, "media")
+            if index is None:
+                return None
+            segment = segments.get_segment(c, track.id, index)
+            if segments.count_before(c, track.id, index) == index or tracks.get_track(c, track.id).is_ended:
+                return segment
+        return segment if self._store.now_ms() - segment.stored_at_ms >= HOLE_PATIENCE_MS else None
+
+    def _take(self, track: Track, timeline: Timeline, segment: Segment) -> None:
+        """Decode and place one segment, making blocks of a long one while it is decoded."""
+        try:
+            decoded = self._pcm.open(segment.sha256)
+            place = timeline.place(segment, decoded.rate_hz)
+            step = 0
+            grown_ns = 0
+            while decoded.samples is None and not self._is_stopping():
+                step += 1
+                known = decoded.advance(step * 10 * decoded.rate_hz)
+                if decoded.samples is None:  # a long one: what is decoded so far is played already
+                    grown = Placed(
+                        index=segment.index,
+                        sha256=segment.sha256,
+                        place=place,
+                        samples=known,
+                        channels=decoded.channels,
+                    )
+                    timeline.put(grown, segment.start_ms)
+                    self._encode(track, timeline, is_final=False)
+                    grown_ns = grown.end_ns
+                    self._note_length(track, timeline)
+            if decoded.samples is None:
+                return  # stopping: the next start takes it from the beginning
+            if decoded.samples == 0:
+                raise MediaError("there is no sound in it")
+        except MediaError as error:
+            self._fail(track, timeline, segment, error)
+            return
+        self._done(track, timeline, segment, decoded, grown_ns)
+
+    def _done(self, track: Track, timeline: Timeline, segment: Segment, decoded: DecodedSegment, grown_ns: int) -> None:
+        """Note what was learnt of a segment; up to `grown_ns` its sound was known already."""
+        assert decoded.samples is not None
+        place = timeline.place(segment, decoded.rate_hz)
+        placed = Placed(
+            index=segment.index, sha256=segment.sha256, place=place, samples=decoded.samples, channels=decoded.channels
+        )
+        moved = timeline.put(placed, segment.start_ms)
+        timeline.checked_blocks = min(timeline.checked_blocks, _first_touched([placed, *moved]))
+        stats = decoded.stats
+        with self._store.db.write() as c:
+            segments.update_segment(
+                c,
+                segments.get_segment(c, track.id, segment.index),
+                media=LaneStatus.DONE,
+                take_start_ns=place.take_start_ns,
+                take_offset=place.take_offset,
+                rate_hz=place.rate_hz,
+                samples=decoded.samples,
+                channels=decoded.channels,
+                noise_dbfs=None if stats is None else stats.noise_dbfs,
+                is_silent=None if stats is None else stats.is_silent,
+                error_code="media_damaged" if decoded.damage else None,
+                error_detail=decoded.damage,
+            )
+            for other in moved:
+                segments.move_segment(c, track.id, other.index, other.place)
+            changed_ns = min(max(placed.start_ns, grown_ns), *(one.start_ns for one in moved), placed.end_ns)
+            tracks.note_change(c, track.id, timeline.length_ns, timeline.channels, ns_to_samples(changed_ns, SPEECH_HZ))
+        self._store.bus.publish("segment_status", track.session_id, track_id=track.id, index=segment.index)
+
+    def _fail(self, track: Track, timeline: Timeline, segment: Segment, error: MediaError) -> None:
+        """Keep the segment with its error; try again first when that may help."""
+        attempts = segment.attempts + 1
+        is_last = not error.is_retryable or attempts >= MAX_ATTEMPTS
+        columns: dict[str, object] = {"attempts": attempts, "error_code": error.code, "error_detail": error.detail}
+        moved: list[Placed] = []
+        if is_last:
+            moved = timeline.lose(segment)
+            timeline.checked_blocks = 0
+            columns |= {
+                "media": LaneStatus.FAILED,
+                "speech": LaneStatus.DONE,
+                "samples": None,
+                "take_start_ns": None,
+            }
+        with self._store.db.write() as c:
+            segments.update_segment(c, segments.get_segment(c, track.id, segment.index), **columns)
+            for other in moved:
+                segments.move_segment(c, track.id, other.index, other.place)
+            if is_last:
+                changed_ns = min((one.start_ns for one in moved), default=timeline.length_ns)
+                tracks.note_change(
+                    c, track.id, timeline.length_ns, timeline.channels, ns_to_samples(changed_ns, SPEECH_HZ)
+                )
+        self._store.bus.publish(
+            "segment_status", track.session_id, track_id=track.id, index=segment.index, error=error.code
+        )
+
+    def _note_length(self, track: Track, timeline: Timeline) -> None:
+        """A long segment has grown: say so to whoever plays or transcribes what is there."""
+        with self._store.db.write() as c:
+            tracks.update_track(
+                c, track.id, length_ns=timeline.length_ns, channels=timeline.channels, speech_settled=False
+            )
+            sessions.update_session(c, track.session_id, mix_settled=False)
+        self._store.bus.publish("work", track.session_id)
+
+    def _encode(self, track: Track, timeline: Timeline, *, is_final: bool) -> bool:
+        """Make the blocks that are missing or stale; returns whether there were any."""
+        wanted, upto = self._wanted(track, timeline, is_final=is_final)
+        channels = timeline.channels
+
+        def read(start: int, end: int) -> Pcm:
+            return read_track(timeline, self._pcm, channels, start, end)
+
+        put_blocks(self._store, track.session_id, track.id, channels, read, wanted, self._is_stopping)
+        if not self._is_stopping():
+            timeline.checked_blocks = upto
+        return bool(wanted)
+
+    def _wanted(self, track: Track, timeline: Timeline, *, is_final: bool) -> tuple[list[Wanted], int]:
+        """Which blocks to make, and up to where all are then up to date."""
+        total = timeline.length_samples
+        upto = decided_blocks(total, is_final=is_final)
+        first = timeline.checked_blocks
+        with self._store.db.read() as c:
+            have = derived.block_keys(c, track.id, first)
+        wanted = []
+        for number in range(first, upto):
+            made_from = block_source(timeline, number, timeline.channels, total, is_final=is_final)
+            if number not in have or have[number][1] != made_from:
+                wanted.append(Wanted(number=number, made_from=made_from, total_samples=total if is_final else None))
+        return wanted, upto
+
+    def _settle(self, track: Track, timeline: Timeline) -> bool:
+        """At the end of the track its last block; then, if nothing else came meanwhile, the lane rests."""
+        with self._store.db.read() as c:
+            if segments.first_pending(c, track.id, "media") is not None:
+                return False
+            is_final = tracks.get_track(c, track.id).is_ended
+        did = self._encode(track, timeline, is_final=True) if is_final else False
+        if self._is_stopping():
+            return did
+        with self._store.db.write() as c:
+            now = tracks.get_track(c, track.id)
+            if segments.first_pending(c, track.id, "media") is None and now.is_ended == is_final:
+                if is_final:
+                    derived.drop_blocks(c, track.id, block_count(timeline.length_samples))
+                tracks.update_track(c, track.id, media_settled=True, length_ns=timeline.length_ns)
+                sessions.update_session(c, track.session_id, mix_settled=False)
+                return True
+        return did
+
+
+def decided_blocks(length_samples: int, *, is_final: bool) -> int:
+    """How many blocks are decided when a recording is known up to a sample: all of them at its end."""
+    if is_final:
+        return block_count(length_samples)
+    known = length_samples - ns_to_samples(CONTEXT_NS, RATE_HZ)
+    count = block_of(max(0, known))
+    while count and input_span(count - 1, None)[1] > known:
+        count -= 1
+    return count
+
+
+def block_source(timeline: Timeline, number: int, channels: int, total: int, *, is_final: bool) -> str:
+    """Digest of everything that a block is a function of."""
+    start, end = input_span(number, None)
+    own = around(timeline, start, end)
+    ends = total if is_final and total < end else "later"
+    return hashlib.sha256(f"{BLOCKS_VERSION} {channels} {ends} {fingerprint(own)}".encode()).hexdigest()
+
+
+def around(timeline: Timeline, start: int, end: int) -> list[Placed]:
+    """The segments of which samples [start, end) at 48 kHz are a function."""
+    return timeline.around(samples_to_ns(start, RATE_HZ), samples_to_ns(end, RATE_HZ))
+
+
+def read_track(timeline: Timeline, pcm: DecodedSegments, channels: int, start: int, end: int) -> Pcm:
+    """Samples [start, end) of a track at 48 kHz as it is known now, (channels, n)."""
+    return TrackPcm(around(timeline, start, end), pcm, rate_hz=RATE_HZ, channels=channels).read(start, end)
+
+
+def put_blocks(
+    store: Store,
+    session_id: str,
+    owner_id: str,
+    channels: int,
+    read: Read,
+    wanted: list[Wanted],
+    is_stopping: Callable[[], bool],
+) -> None:
+    """Encode blocks and store them, several to a flush."""
+    for first in range(0, len(wanted), BATCH_BLOCKS):
+        if is_stopping():
+            return
+        batch = [
+            (one, encode_block(read, block=one.number, channels=channels, total_samples=one.total_samples))
+            for one in wanted[first : first + BATCH_BLOCKS]
+        ]
+        store_blocks(store, session_id, owner_id, channels, batch)
+
+
+def store_blocks(
+    store: Store, session_id: str, owner_id: str, channels: int, batch: list[tuple[Wanted, EncodedBlock]]
+) -> None:
+    """Bytes first, then the rows, in place of earlier revisions."""
+    digests = [hashlib.sha256(made.payload).hexdigest() for _, made in batch]
+    records = [
+        Record(head={"kind": "block", "owner": owner_id, "number": one.number, "sha256": sha256}, body=[made.payload])
+        for (one, made), sha256 in zip(batch, digests, strict=True)
+    ]
+    locators = store.blobs.append("derived", records)
+    with store.db.write() as c:
+        have = derived.block_keys(c, owner_id)
+        for (one, made), sha256, locator in zip(batch, digests, locators, strict=True):
+            block = derived.Block(
+                owner_id=owner_id,
+                number=one.number,
+                revision=have[one.number][0] + 1 if one.number in have else 1,
+                made_from=one.made_from,
+                sha256=sha256,
+                size_bytes=len(made.payload),
+                samples=made.samples,
+                channels=channels,
+                frame_sizes=made.sizes.astype(">u2").tobytes(),
+                peaks=made.peaks,
+            )
+            derived.put_block(c, session_id, block, locator)
+
+
+def _first_touched(changed: list[Placed]) -> int:
+    """The first block in whose making one of these segments is heard."""
+    at = ns_to_samples(max(0, min(one.start_ns for one in changed) - 2 * CONTEXT_NS), RATE_HZ)
+    return max(0, block_of(max(0, at - BLOCK_SAMPLES // 8)))

@@ -1,0 +1,142 @@
+"""The mix lane of a session: the sound of all its tracks → blocks. The same mechanism as a track's media lane.
+
+A session with one track needs no encoding at all: its mix has the track's own blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from longtake.enrichment.lanes.media import BLOCKS_VERSION, Wanted, around, decided_blocks, put_blocks
+from longtake.enrichment.lanes.timelines import Timeline, Timelines, fingerprint
+from longtake.media.blocks import block_count, input_span
+from longtake.media.decoded import DecodedSegments
+from longtake.media.mix import Mix, TrackRole
+from longtake.media.timeline_pcm import Pcm, TrackPcm
+from longtake.model.session import AUDIO_KINDS, Session, Track
+from longtake.model.timeline import NS_PER_S, RATE_HZ
+from longtake.storage.catalog import derived, sessions
+from longtake.storage.store import Store
+
+LAGGARD_SAMPLES = 30 * RATE_HZ
+"""How far behind the others a track may be before the mix of a running session goes on without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A track of sound and its timeline."""
+
+    track: Track
+    timeline: Timeline
+
+
+class MixLane:
+    """Runs the mix lane of any session; one run per session at a time (`pump` sees to it)."""
+
+    def __init__(
+        self, store: Store, timelines: Timelines, pcm: DecodedSegments, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._store = store
+        self._timelines = timelines
+        self._pcm = pcm
+        self._is_stopping = is_stopping
+
+    def run(self, session_id: str) -> bool:
+        """Do what there is to do; returns whether anything was done."""
+        with self._store.db.read() as c:
+            session = sessions.find_session(c, session_id)
+        if session is None:
+            return False
+        parts = [
+            Part(track=track, timeline=self._timelines.of(track.id))
+            for track in session.tracks
+            if track.kind in AUDIO_KINDS and track.counts.total
+        ]
+        is_final = all(track.is_ended and track.media_settled for track in session.tracks)
+        did = self._copy(session, parts[0]) if len(parts) == 1 else self._encode(session, parts, is_final)
+        return self._settle(session, parts, is_final) or did
+
+    def _copy(self, session: Session, part: Part) -> bool:
+        """One track: its blocks are the mix."""
+        with self._store.db.read() as c:
+            theirs = derived.block_keys(c, part.track.id)
+            ours = derived.block_keys(c, session.id)
+        stale = [
+            number
+            for number, (_, made_from) in theirs.items()
+            if number not in ours or ours[number][1] != made_from
+        ]  # fmt: skip
+        for first in range(0, len(stale), 100):
+            if self._is_stopping():
+                return True
+            with self._store.db.write() as c:
+                for number, (block, locator) in derived.locate_blocks(
+                    c, part.track.id, stale[first : first + 100]
+                ).items():
+                    revision = ours[number][0] + 1 if number in ours else 1
+                    copy = replace(block, owner_id=session.id, revision=revision)
+                    derived.put_block(c, session.id, copy, locator)
+        return bool(stale)
+
+    def _encode(self, session: Session, parts: list[Part], is_final: bool) -> bool:
+        """Several tracks: make the blocks that are missing or stale."""
+        channels = max((part.timeline.channels for part in parts), default=1)
+        total = max((part.timeline.length_samples for part in parts), default=0)
+        upto = decided_blocks(total if is_final else _frontier(parts), is_final=is_final)
+        with self._store.db.read() as c:
+            have = derived.block_keys(c, session.id)
+        wanted = []
+        for number in range(upto):
+            made_from = self._source(session, parts, number, channels, total, is_final)
+            if number not in have or have[number][1] != made_from:
+                wanted.append(Wanted(number=number, made_from=made_from, total_samples=total if is_final else None))
+
+        def read(start: int, end: int) -> Pcm:
+            tracks = [
+                (
+                    TrackPcm(around(part.timeline, start, end), self._pcm, rate_hz=RATE_HZ, channels=channels),
+                    TrackRole.of(part.track.kind),
+                )
+                for part in parts
+            ]
+            return Mix(tracks, session.balance).read(start, end)
+
+        put_blocks(self._store, session.id, session.id, channels, read, wanted, self._is_stopping)
+        return bool(wanted)
+
+    def _source(
+        self, session: Session, parts: list[Part], number: int, channels: int, total: int, is_final: bool
+    ) -> str:
+        start, end = input_span(number, None)
+        until_ns = (end + RATE_HZ) * NS_PER_S // RATE_HZ
+        inputs = [f"{part.track.kind} {fingerprint(around(part.timeline, start, end))}" for part in parts]
+        balance = [step for step in session.balance if step[0] <= until_ns]
+        ends = total if is_final and total < end else "later"
+        return hashlib.sha256(f"mix {BLOCKS_VERSION} {channels} {ends} {balance} {inputs}".encode()).hexdigest()
+
+    def _settle(self, session: Session, parts: list[Part], is_final: bool) -> bool:
+        """If nothing else came meanwhile, the lane rests; returns whether the session is whole now."""
+        if self._is_stopping():
+            return False
+        with self._store.db.write() as c:
+            now = sessions.find_session(c, session.id)
+            if now is None or now.balance != session.balance or not all(t.media_settled for t in now.tracks):
+                return False
+            if now.tracks != session.tracks:
+                return False  # a track moved on while the mix was made: once more
+            if is_final:
+                total = max((part.timeline.length_samples for part in parts), default=0)
+                derived.drop_blocks(c, session.id, block_count(total))
+            sessions.update_session(c, session.id, mix_settled=True)
+        if is_final:
+            self._store.bus.publish("media-processing-complete", session.id)
+        return is_final
+
+
+def _frontier(parts: list[Part]) -> int:
+    """Up to where the mix of a running session is decided: where its slowest track is, unless that lags far behind."""
+    lengths = [part.timeline.length_samples for part in parts if not (part.track.is_ended and part.track.media_settled)]
+    furthest = max((part.timeline.length_samples for part in parts), default=0)
+    return max(min(lengths, default=furthest), furthest - LAGGARD_SAMPLES)

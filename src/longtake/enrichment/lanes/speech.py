@@ -1,0 +1,292 @@
+"""The speech lane of a track: its sound → utterances across segment borders → transcript entries.
+
+A transcript is a pure function of the ordered track and the engine: where the track changed it is cut anew, and what an
+engine heard in the same samples is remembered, so that nothing is recognised twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from longtake.enrichment.lanes.timelines import Timeline, Timelines
+from longtake.media.decoded import DecodedSegments
+from longtake.media.timeline_pcm import CONTEXT_NS, TrackPcm
+from longtake.model.errors import EngineError
+from longtake.model.session import LaneStatus, Session, Track, TrackKind
+from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples, rescale, samples_to_ns
+from longtake.model.transcript import Entry
+from longtake.speech.cutter import Cut, Cutter
+from longtake.speech.engine import RATE_HZ as SPEECH_HZ
+from longtake.speech.engine import EngineInfo, Recognition
+from longtake.speech.worker import SpeechWorker
+from longtake.storage.catalog import segments, sessions, tracks, transcript, utterances
+from longtake.storage.catalog.utterances import Spoken
+from longtake.storage.store import Store
+
+STEP = 120 * SPEECH_HZ
+"""How much of a track is cut, recognised and committed at a time."""
+BACK_OFF_S = (1.0, 2.0, 4.0)
+NO_ENGINE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """An utterance with what an engine heard in it; `error` when it could not."""
+
+    cut: Cut
+    key: str
+    recognition: Recognition | None
+    error: EngineError | None = None
+
+
+class SpeechLane:
+    """Runs the speech lane of any track; one run per track at a time (`pump` sees to it)."""
+
+    def __init__(
+        self,
+        store: Store,
+        timelines: Timelines,
+        pcm: DecodedSegments,
+        worker: SpeechWorker,
+        default_engine: Callable[[], str],
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._timelines = timelines
+        self._pcm = pcm
+        self._worker = worker
+        self._default_engine = default_engine
+        self._is_stopping = is_stopping
+
+    def run(self, track_id: str) -> bool:
+        """Do what there is to do; returns whether anything was done."""
+        with self._store.db.read() as c:
+            track = tracks.find_track(c, track_id)
+            if track is None:
+                return False
+            is_final = track.is_ended and segments.first_pending(c, track_id, "media") is None
+        timeline = self._timelines.of(track_id)
+        engine = track.speech_engine or self._default_engine()
+        total = rescale(timeline.length_samples, RATE_HZ, SPEECH_HZ)
+        known = total if is_final else max(0, total - ns_to_samples(CONTEXT_NS, SPEECH_HZ) - 1)
+        did = False
+        if engine == NO_ENGINE:
+            self._skip(track, known)
+        else:
+            cursor = self._begin(track, timeline, engine)
+            while cursor < known and not self._is_stopping():
+                until = min(known, cursor + STEP)
+                after = self._step(track, timeline, engine, cursor, until, is_final=is_final and until == known)
+                if after is None:
+                    return True  # the track changed meanwhile: the next run begins where it must
+                did = True
+                if until == known:
+                    break
+                cursor = after
+        return self._settle(track, is_final) or did
+
+    def _begin(self, track: Track, timeline: Timeline, engine: str) -> int:
+        """The cursor to go on from: behind what was heard, before what has changed."""
+        with self._store.db.write() as c:
+            cursor = track.speech_cursor
+            stale = [] if track.speech_stale_from is None else [track.speech_stale_from]
+            for segment in segments.waiting_for_speech(c, track.id):
+                placed = segment.placed()
+                if placed is not None and ns_to_samples(placed.end_ns, SPEECH_HZ) <= cursor:
+                    stale.append(ns_to_samples(placed.start_ns, SPEECH_HZ))  # it is to be heard again
+                break
+            if stale:
+                cuts = [Cut(start=s.start, end=s.end) for s in utterances.list_spoken(c, track.id)]
+                cutter = Cutter(self._reader(timeline), self._worker.speech_probabilities)
+                cursor = min(cursor, cutter.rewind(cuts, min(stale)))
+            tracks.update_track(
+                c, track.id, speech_engine=engine, speech_cursor=cursor, speech_stale_from=None, speech_known=cursor
+            )
+        return cursor
+
+    def _step(
+        self, track: Track, timeline: Timeline, engine: str, cursor: int, until: int, *, is_final: bool
+    ) -> int | None:
+        """Cut and recognise [cursor, until); returns the cursor after it, or None if the track has changed."""
+        read = self._reader(timeline)
+        info = self._worker.info(engine)
+        cuts, after = Cutter(read, self._worker.speech_probabilities).cut(cursor, until, is_final)
+        heard = []
+        for cut in cuts:
+            if self._is_stopping():
+                return cursor
+            heard.append(self._hear(track, info, cut, read(cut.start, cut.end)))
+        with self._store.db.write() as c:
+            now = tracks.find_track(c, track.id)
+            if now is None or now.speech_stale_from is not None or now.speech_engine != engine:
+                return None
+            session = sessions.get_session(c, track.session_id)
+            entries = self._write(c, session, track, timeline, info, heard, cursor)
+            tracks.update_track(c, track.id, speech_cursor=after, speech_known=until)
+            self._mark(c, track, timeline, until if is_final else after, heard)
+        for entry in entries:
+            self._store.bus.publish("new_transcript", track.session_id, entry_id=entry.id)
+        return after
+
+    def _hear(self, track: Track, info: EngineInfo, cut: Cut, pcm: NDArray[np.int16]) -> Heard:
+        """What the engine hears in an utterance: from memory, if it has heard the same samples before."""
+        key = hashlib.sha256(f"{info.name} {info.model}\n".encode() + pcm.tobytes()).hexdigest()
+        with self._store.db.read() as c:
+            found = transcript.find_recognition(c, key)
+        if found is not None:
+            text, words, confidence = found
+            return Heard(cut=cut, key=key, recognition=Recognition(text=text, words=words, confidence=confidence))
+        for pause_s in (*BACK_OFF_S, None):
+            try:
+                result = self._worker.recognise(info.name, pcm)
+                break
+            except EngineError as error:
+                if error.code == "engine_unavailable":
+                    raise
+                if pause_s is None or not error.is_retryable or self._is_stopping():
+                    return Heard(cut=cut, key=key, recognition=None, error=error)
+                time.sleep(pause_s)
+        with self._store.db.write() as c:
+            transcript.insert_recognition(c, key, track.session_id, result.text, result.words, result.confidence)
+        return Heard(cut=cut, key=key, recognition=result)
+
+    def _write(
+        self,
+        c: Connection,
+        session: Session,
+        track: Track,
+        timeline: Timeline,
+        info: EngineInfo,
+        heard: Sequence[Heard],
+        cursor: int,
+    ) -> list[Entry]:
+        """Put what was heard from the cursor on in place of what stood there; corrections of people stay."""
+        old = utterances.list_spoken(c, track.id, cursor)
+        standing = {e.id: e for e in transcript.get_entries(c, [s.entry_id for s in old if s.entry_id])}
+        corrected = {
+            s.key: standing[s.entry_id] for s in old if s.entry_id in standing and standing[s.entry_id].corrected
+        }
+        spoken, entries = [], []
+        for one in heard:
+            entry = _entry(session, track, timeline, info, one, self._store.now_ms())
+            if entry is not None and one.key in corrected:
+                entry = replace(entry, text=corrected[one.key].text, corrected=True)
+            if entry is not None:
+                entries.append(entry)
+            spoken.append(
+                Spoken(start=one.cut.start, end=one.cut.end, key=one.key, entry_id=entry.id if entry else None)
+            )
+        fresh = {entry.id for entry in entries}
+        transcript.delete_entries(c, [key for key in standing if key not in fresh])
+        entries = [entry for entry in entries if entry.id not in standing]
+        transcript.insert_entries(c, entries)
+        utterances.replace_spoken(c, track.id, cursor, spoken)
+        return entries
+
+    def _mark(self, c: Connection, track: Track, timeline: Timeline, until: int, heard: Sequence[Heard]) -> None:
+        """Segments that were heard to their end are done; those with an utterance that could not be heard failed."""
+        failed = [one for one in heard if one.error is not None]
+        for segment in segments.waiting_for_speech(c, track.id):
+            placed = segment.placed()
+            if placed is None:
+                continue
+            start, end = ns_to_samples(placed.start_ns, SPEECH_HZ), ns_to_samples(placed.end_ns, SPEECH_HZ)
+            error = next((f.error for f in failed if f.cut.start < end and f.cut.end > start), None)
+            if error is not None:
+                segments.update_segment(
+                    c,
+                    segment,
+                    speech=LaneStatus.FAILED,
+                    attempts=len(BACK_OFF_S) + 1,
+                    error_code=error.code,
+                    error_detail=error.detail,
+                )
+            elif end <= until:
+                segments.update_segment(c, segment, speech=LaneStatus.DONE)
+
+    def _skip(self, track: Track, known: int) -> None:
+        """No engine is wanted: the segments are done as they are."""
+        with self._store.db.write() as c:
+            for segment in segments.waiting_for_speech(c, track.id):
+                segments.update_segment(c, segment, speech=LaneStatus.DONE)
+            tracks.update_track(c, track.id, speech_engine=NO_ENGINE, speech_cursor=known, speech_known=known)
+
+    def _settle(self, track: Track, is_final: bool) -> bool:
+        """If nothing else came meanwhile, the lane rests; returns whether the transcript is whole now."""
+        if self._is_stopping():
+            return False
+        with self._store.db.write() as c:
+            now = tracks.find_track(c, track.id)
+            if now is None or now.speech_stale_from is not None or now.length_ns != track.length_ns:
+                return False
+            if segments.first_pending(c, track.id, "media") is not None or now.is_ended != track.is_ended:
+                return False
+            if is_final and segments.first_pending(c, track.id, "speech") is not None:
+                return False
+            tracks.update_track(c, track.id, speech_settled=True)
+        return is_final
+
+    def _reader(self, timeline: Timeline) -> Callable[[int, int], NDArray[np.int16]]:
+        def read(start: int, end: int) -> NDArray[np.int16]:
+            placed = timeline.around(samples_to_ns(start, SPEECH_HZ), samples_to_ns(end, SPEECH_HZ))
+            sound = TrackPcm(placed, self._pcm, rate_hz=SPEECH_HZ, channels=1).read(start, end)[0]
+            return np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
+
+        return read
+
+
+def _entry(
+    session: Session, track: Track, timeline: Timeline, info: EngineInfo, heard: Heard, at_ms: int
+) -> Entry | None:
+    """What was heard as an entry; None when nothing was understood. The same utterance always gets the same id."""
+    recognition = heard.recognition
+    if recognition is None or not recognition.text:
+        return None
+    start_ms, end_ms = heard.cut.start * 1000 // SPEECH_HZ, -(-heard.cut.end * 1000 // SPEECH_HZ)
+    inside = timeline.around(ms_to_ns(start_ms), ms_to_ns(end_ms))
+    indexes = [p.index for p in inside if p.start_ns < ms_to_ns(end_ms) and p.end_ns > ms_to_ns(start_ms)]
+    return Entry(
+        id=stable_id(track.id, heard.key, str(heard.cut.start)),
+        session_id=session.id,
+        track_id=track.id,
+        speaker=speaker_of(session, track),
+        text=recognition.text,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        at_ms=at_ms,
+        segments=(min(indexes), max(indexes)) if indexes else None,
+        engine=info.name,
+        model=info.model,
+        is_draft=info.is_draft,
+        confidence=recognition.confidence,
+        words=tuple(
+            replace(w, start_ms=start_ms + w.start_ms, end_ms=start_ms + w.end_ms) for w in recognition.words
+        ),
+    )  # fmt: skip
+
+
+def speaker_of(session: Session, track: Track) -> str:
+    """Who speaks on a track: its participant, else the track's own name, else what it records."""
+    for participant in session.participants:
+        if participant.id == track.participant_id:
+            return participant.name or participant.role
+    if track.name:
+        return track.name
+    if track.kind is TrackKind.MICROPHONE and session.participants and session.participants[0].name:
+        return session.participants[0].name
+    same = [t.id for t in session.tracks if t.kind is track.kind]
+    return track.kind.capitalize() + (f" {same.index(track.id) + 1}" if len(same) > 1 else "")
+
+
+def stable_id(*parts: str) -> str:
+    """A UUID that is the same for the same parts; as unguessable as they are."""
+    digest = hashlib.sha256("\n".join(parts).encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))

@@ -1,0 +1,205 @@
+"""Where the decoded segments of a track lie, kept in memory while its lanes work; made from rows when first asked.
+
+Belongs here: placing segments, what a stretch of a track is made from. Does not: decoding (`media`), rows (`storage`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+
+from longtake.model.session import LaneStatus, Segment
+from longtake.model.timeline import (
+    NS_PER_S,
+    RATE_HZ,
+    Place,
+    Placed,
+    ms_to_ns,
+    ns_to_ms,
+    ns_to_samples,
+    place_next,
+    rescale,
+    samples_to_ns,
+)
+from longtake.storage.catalog import segments
+from longtake.storage.store import Store
+
+TRACKS_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A decoded segment and what its recorder announced of its start."""
+
+    placed: Placed
+    start_ms: int | None
+
+
+class Timeline:
+    """The decoded segments of one track, by index. Thread-safe."""
+
+    def __init__(self, rows: Sequence[Segment]) -> None:
+        self._lock = threading.Lock()
+        self._known = [
+            Known(placed, row.start_ms)
+            for row in rows
+            if row.media is not LaneStatus.FAILED and (placed := row.placed()) is not None
+        ]
+        self._lost = {row.index: row.duration_ms for row in rows if row.media is LaneStatus.FAILED}
+        self._is_ordered = all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(self._known))
+        self.checked_blocks = 0
+        """Blocks below this number are known to be up to date; only the track's own media lane uses it."""
+
+    def placed(self) -> list[Placed]:
+        """All segments, by index."""
+        with self._lock:
+            return [known.placed for known in self._known]
+
+    def around(self, from_ns: int, to_ns: int) -> list[Placed]:
+        """The segments that touch a stretch, by index, with a second on either side."""
+        low, high = from_ns - NS_PER_S, to_ns + NS_PER_S
+        found = []
+        with self._lock:
+            first = bisect_right(self._known, low, key=_end_ns) if self._is_ordered else 0
+            for known in islice(self._known, first, None):
+                if known.placed.start_ns < high and known.placed.end_ns > low:
+                    found.append(known.placed)
+                elif self._is_ordered and known.placed.start_ns >= high:
+                    break
+        return found
+
+    @property
+    def length_samples(self) -> int:
+        """Where the last sound ends, in samples at 48 kHz; as `TrackPcm` counts it."""
+        with self._lock:
+            ends = self._known[-1:] if self._is_ordered else self._known
+            return max((_end_sample(known.placed) for known in ends), default=0)
+
+    @property
+    def length_ns(self) -> int:
+        """The same as a moment; `ns_to_samples` gives the exact number of samples back."""
+        return samples_to_ns(self.length_samples, RATE_HZ)
+
+    @property
+    def channels(self) -> int:
+        """The most that any segment has."""
+        with self._lock:
+            return max((known.placed.channels for known in self._known), default=1)
+
+    def place(self, segment: Segment, rate_hz: int) -> Place:
+        """Where a segment belongs, from what lies before it: a pure function of the ordered track."""
+        with self._lock:
+            at = self._position(segment.index)
+            return self._place(at, segment.index, segment.start_ms, rate_hz)
+
+    def put(self, placed: Placed, start_ms: int | None) -> list[Placed]:
+        """Add a segment or replace it (it may have grown); returns the later ones that moved with it."""
+        with self._lock:
+            self._lost.pop(placed.index, None)
+            at = self._position(placed.index)
+            if at < len(self._known) and self._known[at].placed.index == placed.index:
+                self._known[at] = Known(placed, start_ms)
+            else:
+                self._known.insert(at, Known(placed, start_ms))
+            moved = self._settle(at + 1)
+            self._check_order(at, at + 1 + len(moved))
+            return moved
+
+    def lose(self, segment: Segment) -> list[Placed]:
+        """Note that a segment cannot be decoded; returns the later ones that moved."""
+        with self._lock:
+            self._lost[segment.index] = segment.duration_ms
+            at = self._position(segment.index)
+            if at < len(self._known) and self._known[at].placed.index == segment.index:
+                del self._known[at]
+            moved = self._settle(at)
+            self._check_order(at, at + len(moved))
+            return moved
+
+    def _position(self, index: int) -> int:
+        return bisect_left(self._known, index, key=lambda known: known.placed.index)
+
+    def _settle(self, at: int) -> list[Placed]:
+        """Place the segments from a position on anew until one stays where it was."""
+        moved = []
+        while at < len(self._known):
+            known = self._known[at]
+            place = self._place(at, known.placed.index, known.start_ms, known.placed.place.rate_hz)
+            if place == known.placed.place:
+                break
+            self._known[at] = replace(known, placed=replace(known.placed, place=place))
+            moved.append(self._known[at].placed)
+            at += 1
+        return moved
+
+    def _check_order(self, first: int, last: int) -> None:
+        """Whether the segments still end in the order of their indexes, after those of some positions changed."""
+        changed = self._known[max(0, first - 1) : last + 1]
+        self._is_ordered &= all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(changed))
+
+    def _place(self, at: int, index: int, start_ms: int | None, rate_hz: int) -> Place:
+        before = self._known[at - 1].placed if at else None
+        if start_ms is None:
+            first, nominal_ns = (0, 0) if before is None else (before.index + 1, before.end_ns - before.start_ns)
+            hole_ns = sum(self._lost_ns(lost, nominal_ns) for lost in range(first, index))
+            if hole_ns:  # what is missing keeps its room: as announced, else as long as the segment before it
+                start_ms = ns_to_ms((0 if before is None else before.end_ns) + hole_ns)
+        joint = None if before is None else before.place.after(before.samples)
+        return place_next(joint=joint, start_ms=start_ms, rate_hz=rate_hz)
+
+    def _lost_ns(self, index: int, nominal_ns: int) -> int:
+        duration_ms = self._lost.get(index)
+        return nominal_ns if duration_ms is None else ms_to_ns(duration_ms)
+
+
+class Timelines:
+    """The timelines of the tracks that are being worked on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._tracks: OrderedDict[str, Timeline] = OrderedDict()
+
+    def of(self, track_id: str) -> Timeline:
+        """A track's timeline, always the same object while it is being worked on."""
+        with self._lock:
+            found = self._tracks.get(track_id)
+            if found is None:
+                with self._store.db.read() as c:
+                    found = Timeline(segments.segments_of(c, track_id))
+                self._tracks[track_id] = found
+                if len(self._tracks) > TRACKS_KEPT:
+                    self._tracks.popitem(last=False)
+            self._tracks.move_to_end(track_id)
+            return found
+
+    def forget(self, track_id: str) -> None:
+        """Read it from rows again next time: something went wrong, or it is gone."""
+        with self._lock:
+            self._tracks.pop(track_id, None)
+
+
+def fingerprint(placed: Sequence[Placed]) -> str:
+    """Digest of everything that the sound of some segments is a function of."""
+    digest = hashlib.sha256()
+    for one in placed:
+        at = one.place
+        line = f"{one.sha256} {at.take_start_ns} {at.take_offset} {at.rate_hz} {one.samples} {one.channels}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def _end_ns(known: Known) -> int:
+    return known.placed.end_ns
+
+
+def _end_sample(placed: Placed) -> int:
+    place = placed.place
+    return ns_to_samples(place.take_start_ns, RATE_HZ) + rescale(
+        place.take_offset + placed.samples, place.rate_hz, RATE_HZ
+    )
