@@ -1,0 +1,89 @@
+"""What all messages share: how they are read, times as text, lists in pages, problems."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_COUNT = 10**6
+MAX_MS = 366 * 24 * 3600 * 1000
+
+
+class Request(BaseModel):
+    """A message to the server: what it does not know, it refuses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """A message of the server: a client ignores what it does not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def iso(moment: datetime) -> str:
+    """A moment as ISO 8601 in UTC with milliseconds: `2026-11-20T09:30:00.123Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def moment(ms: int) -> datetime:
+    """The moment of a number of milliseconds since the Unix epoch."""
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def moment_or_none(ms: int | None) -> datetime | None:
+    """Like `moment`; None stays None."""
+    return None if ms is None else moment(ms)
+
+
+def milliseconds(at: datetime) -> int:
+    """Milliseconds since the Unix epoch, rounded down."""
+    return (at - EPOCH) // timedelta(milliseconds=1)
+
+
+def _is_unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half of a surrogate pair") from error
+    return text
+
+
+Time = Annotated[
+    AwareDatetime,
+    PlainSerializer(iso, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-20T09:30:00.123Z"]}),
+]
+"""ISO 8601 with an offset; sent as UTC with milliseconds."""
+
+Word = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_unicode)]
+"""A tag, a topic, a name."""
+Title = Annotated[str, Field(max_length=500), AfterValidator(_is_unicode)]
+Text = Annotated[str, Field(min_length=1, max_length=100_000), AfterValidator(_is_unicode)]
+Identifier = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_is_unicode)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Milliseconds = Annotated[int, Field(ge=0, le=MAX_MS)]
+
+Item = TypeVar("Item")
+
+
+class Page(Answer, Generic[Item]):
+    """A part of a list; `next_cursor` asks for the next part, null: this was the last."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). `code` is stable; a problem may have fields of its own beside these."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = Field(description="A URI reference that names the kind of problem: `/problems/{code}`.")
+    title: str
+    status: int
+    detail: str
+    code: str

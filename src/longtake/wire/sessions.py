@@ -1,0 +1,379 @@
+"""Sessions on the wire. However long a session grows, its metadata stays under `MAX_METADATA_BYTES`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field
+
+from longtake.model.lifecycle import JobState, SessionState
+from longtake.model.session import (
+    SCHEMA_VERSION,
+    Mode,
+    Participant,
+    ProcessingStatus,
+    SegmentStatus,
+    Session,
+    Transition,
+)
+from longtake.wire.base import (
+    Answer,
+    Count,
+    Identifier,
+    Milliseconds,
+    Request,
+    Time,
+    Title,
+    Word,
+    moment,
+    moment_or_none,
+)
+from longtake.wire.tracks import TrackAnswer
+
+MAX_METADATA_BYTES = 10_000
+MAX_DESCRIPTION_BYTES = 3000
+MAX_AGENT_BYTES = 1500
+MAX_LISTED = {"errors": 20, "participants": 50, "tracks": 50}
+CUTTABLE = ("tracks", "participants", "errors", "tags", "topics", "phases", "task_ids")
+STATUS_OF_JOB = {
+    JobState.PENDING: "in-progress",
+    JobState.PROCESSING: "in-progress",
+    JobState.COMPLETED: "completed",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+}
+
+
+def _short_text(text: str) -> str:
+    if len(text.encode(errors="replace")) > MAX_DESCRIPTION_BYTES:
+        raise ValueError(f"at most {MAX_DESCRIPTION_BYTES} bytes of UTF-8")
+    text.encode()
+    return text
+
+
+def _small_json(value: dict[str, object]) -> dict[str, object]:
+    if len(json.dumps(value)) > MAX_AGENT_BYTES:
+        raise ValueError(f"at most {MAX_AGENT_BYTES} bytes of JSON")
+    return value
+
+
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_BYTES), AfterValidator(_short_text)]
+Words = Annotated[tuple[Word, ...], Field(max_length=50)]
+Agent = Annotated[dict[str, object], AfterValidator(_small_json)]
+
+
+class RecordingConfig(Request):
+    """What is recorded."""
+
+    audio: bool = True
+    video: bool = False
+    screenshots: bool = False
+    source_type: Identifier | None = None
+    display_ids: Annotated[tuple[Identifier, ...], Field(max_length=8)] = ()
+    window_ids: Annotated[tuple[Identifier, ...], Field(max_length=8)] = ()
+
+
+class SessionRequest(Request):
+    """Creates a session; everything has a sensible default."""
+
+    title: Title | None = None
+    description: Description | None = None
+    tags: Words = ()
+    topics: Words = ()
+    mode: Mode = Mode.SOLO
+    recording_type: Identifier = "segmented"
+    recording_config: RecordingConfig = RecordingConfig()
+    expected_segments: Count | None = None
+    phases: Words = ()
+    device_id: Identifier | None = None
+    participant: Word | None = None
+    agent: Agent | None = None
+    on_leave: Literal["end", "keep"] = "keep"
+
+
+class SessionChange(Request):
+    """Changes a session's texts; what is left out, or null, stays as it is."""
+
+    title: Title | None = None
+    description: Description | None = None
+    tags: Words | None = None
+    topics: Words | None = None
+
+
+class AnnouncedTrack(Request):
+    """What a track should have at the end."""
+
+    track_id: Identifier
+    segments: Count | None = None
+    duration_ms: Milliseconds | None = None
+
+
+class EndRequest(Request):
+    """What each track should have, so that a lost tail is seen."""
+
+    tracks: Annotated[tuple[AnnouncedTrack, ...], Field(max_length=1000)] = ()
+
+
+class BulkRetryRequest(Request):
+    """Which sessions to process again: those named, or all with this processing status."""
+
+    session_ids: Annotated[tuple[Identifier, ...], Field(max_length=500)] = ()
+    processing: ProcessingStatus | None = None
+
+
+class ParticipantAnswer(Answer):
+    """A person (or agent) in a session."""
+
+    id: str
+    role: str
+    name: str | None
+    device_id: str | None
+
+    @classmethod
+    def of(cls, participant: Participant) -> Self:
+        """From the model."""
+        return cls(id=participant.id, role=participant.role, name=participant.name, device_id=participant.device_id)
+
+
+class SegmentCounts(Answer):
+    """Segments of all tracks by status; `expected` where recorders said how many there should be."""
+
+    total: int
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+    expected: int | None
+
+
+class Enrichment(Answer):
+    """How far the latest job is."""
+
+    status: Literal["idle", "in-progress", "completed", "failed", "cancelled"]
+    job_id: str | None
+    stage: str | None
+    progress: int
+    cost_usd: float
+    errors: list[str]
+
+
+class CoverageSummary(Answer):
+    """Of the longest track: expected and stored time; the gaps of all tracks."""
+
+    expected_ms: int
+    stored_ms: int
+    gap_count: int
+
+
+class SessionError(Answer):
+    """Something that went wrong on a track or in the job."""
+
+    source: Literal["track", "job"]
+    id: str
+    detail: str
+
+
+class SessionRefs(Answer):
+    """Where the rest is."""
+
+    segments: str
+    transcript: str
+    summary: str
+    chapters: str
+    tasks: str
+    notes: str
+    audio: str
+    artifacts: str
+
+
+class SessionAnswer(Answer):
+    """A session's metadata. A list that was cut to keep it small has its length in `…_total`."""
+
+    id: str
+    title: str
+    description: str | None
+    schema_version: int
+    mode: Mode
+    recording_type: str
+    state: SessionState
+    processing: ProcessingStatus
+    owner_id: str | None
+    device_id: str | None
+    created_at: Time
+    started_at: Time | None
+    paused_at: Time | None
+    resumed_at: Time | None
+    ended_at: Time | None
+    completed_at: Time | None
+    trashed_at: Time | None
+    last_activity_at: Time
+    total_duration_ms: int
+    tags: list[str]
+    topics: list[str]
+    task_ids: list[str]
+    note_ids: list[str]
+    errors: list[SessionError]
+    participants: list[ParticipantAnswer]
+    tracks: list[TrackAnswer]
+    segment_counts: SegmentCounts
+    recording_config: RecordingConfig
+    phase: str | None
+    phases: list[str]
+    agent: dict[str, object] | None
+    on_leave: str
+    enrichment: Enrichment
+    coverage: CoverageSummary | None = Field(description="Null in lists: ask for the session.")
+    refs: SessionRefs
+    tags_total: int
+    topics_total: int
+    phases_total: int
+    task_ids_total: int
+    errors_total: int
+    participants_total: int
+    tracks_total: int
+
+    @classmethod
+    def of(
+        cls, session: Session, *, coverage: CoverageSummary | None = None, task_ids: Sequence[str] = ()
+    ) -> SessionAnswer:
+        """From the model, cut to fit."""
+        return _fitted(_answer(session, coverage, task_ids))
+
+
+class SegmentStatusAnswer(Answer):
+    """A segment's status in a list of sessions."""
+
+    track_id: str
+    index: int
+    status: SegmentStatus
+    error: str | None
+
+
+class SessionItem(SessionAnswer):
+    """A session in a list; `segment_statuses` with `expand=segments`."""
+
+    segment_statuses: list[SegmentStatusAnswer] | None = None
+
+
+class SessionsAnswer(Answer):
+    """A page of sessions; `active_sessions` counts those that are being recorded at the moment."""
+
+    items: list[SessionItem]
+    next_cursor: str | None
+    active_sessions: int
+    session_ids: list[str]
+
+
+class TransitionAnswer(Answer):
+    """One step of a session's life."""
+
+    at: Time
+    from_state: SessionState | None
+    to_state: SessionState
+    event: str
+    actor: str
+    cause: str | None
+
+    @classmethod
+    def of(cls, step: Transition) -> Self:
+        """From the model."""
+        return cls(
+            at=moment(step.at_ms),
+            from_state=step.from_state,
+            to_state=step.to_state,
+            event=step.event,
+            actor=step.actor,
+            cause=step.cause,
+        )
+
+
+class HistoryAnswer(Answer):
+    """All steps, oldest first."""
+
+    items: list[TransitionAnswer]
+
+
+def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequence[str]) -> SessionAnswer:
+    job, counts = session.job, session.counts
+    errors = [SessionError(source="track", id=t.id, detail=t.error[:500]) for t in session.tracks if t.error]
+    if job is not None and job.error:
+        errors.append(SessionError(source="job", id=job.id, detail=job.error[:500]))
+    expected = [track.expected_segments for track in session.tracks]
+    base = f"/api/sessions/{session.id}"
+    return SessionAnswer(
+        id=session.id,
+        title=session.title,
+        description=session.description,
+        schema_version=SCHEMA_VERSION,
+        mode=session.mode,
+        recording_type=session.recording_type,
+        state=session.state,
+        processing=session.processing,
+        owner_id=session.owner_id,
+        device_id=session.device_id,
+        created_at=moment(session.created_at_ms),
+        started_at=moment_or_none(session.started_at_ms),
+        paused_at=moment_or_none(session.paused_at_ms),
+        resumed_at=moment_or_none(session.resumed_at_ms),
+        ended_at=moment_or_none(session.ended_at_ms),
+        completed_at=moment_or_none(session.completed_at_ms),
+        trashed_at=moment_or_none(session.trashed_at_ms),
+        last_activity_at=moment(session.last_activity_at_ms),
+        total_duration_ms=session.length_ns // 1_000_000,
+        tags=list(session.tags),
+        topics=list(session.topics),
+        task_ids=list(task_ids),
+        note_ids=[],
+        errors=errors,
+        participants=[ParticipantAnswer.of(one) for one in session.participants],
+        tracks=[TrackAnswer.of(track) for track in session.tracks],
+        segment_counts=SegmentCounts(
+            total=counts.total,
+            pending=counts.pending,
+            processing=counts.processing,
+            completed=counts.completed,
+            failed=counts.failed,
+            expected=session.expected_segments if None in expected or not expected else sum(filter(None, expected)),
+        ),
+        recording_config=RecordingConfig.model_validate(dict(session.recording_config)),
+        phase=session.phase,
+        phases=list(session.phases),
+        agent=None if session.agent is None else dict(session.agent),
+        on_leave=session.on_leave,
+        enrichment=Enrichment.model_validate(
+            {
+                "status": "idle" if job is None else STATUS_OF_JOB[job.status],
+                "job_id": job and job.id,
+                "stage": job and job.stage,
+                "progress": 0 if job is None else job.progress,
+                "cost_usd": 0 if job is None else job.cost_usd_micros / 1e6,
+                "errors": [job.error[:500]] if job is not None and job.error else [],
+            }
+        ),
+        coverage=coverage,
+        refs=SessionRefs(
+            audio=f"{base}/media/audio",
+            **{name: f"{base}/{name}" for name in SessionRefs.model_fields if name != "audio"},
+        ),
+        tags_total=len(session.tags),
+        topics_total=len(session.topics),
+        phases_total=len(session.phases),
+        task_ids_total=len(task_ids),
+        errors_total=len(errors),
+        participants_total=len(session.participants),
+        tracks_total=len(session.tracks),
+    )
+
+
+def _fitted(answer: SessionAnswer) -> SessionAnswer:
+    """Cut lists at the end, the largest first, until the whole is small enough."""
+    lists = {name: list(getattr(answer, name))[: MAX_LISTED.get(name)] for name in CUTTABLE}
+    cut = answer.model_copy(update=lists)
+    while len(cut.model_dump_json().encode()) >= MAX_METADATA_BYTES and any(lists.values()):
+        sizes = {name: len(cut.model_dump_json(include={name})) for name in CUTTABLE if lists[name]}
+        largest = max(sizes, key=lambda name: sizes[name])
+        lists[largest] = lists[largest][: len(lists[largest]) * 3 // 4]
+        cut = answer.model_copy(update=lists)
+    return cut
