@@ -214,9 +214,10 @@ class Committer:
             self._blobs.sync()
         places = self._blobs.append("packs", records)
         fresh |= {digest: places[i] for digest, i in packed.items()}
+        references = Counter(one.sha256 for _, one in new)
+        blob_rows.insert_blobs(c, {digest: at for digest, at in fresh.items() if digest not in known}, references)
         blob_rows.relocate_blobs(c, {digest: at for digest, at in fresh.items() if digest in known})
-        blob_rows.insert_blobs(c, {digest: at for digest, at in fresh.items() if digest not in known})
-        blob_rows.add_references(c, Counter(one.sha256 for _, one in new))
+        blob_rows.add_references(c, {digest: more for digest, more in references.items() if digest in known})
 
     def _segment(self, one: Arrived, now_ms: int) -> Segment:
         return Segment(

@@ -10,6 +10,7 @@ from longtake.model.errors import NotFound
 from longtake.storage.blobs import Locator
 from longtake.storage.tables import blobs
 
+LOCATE = select(blobs).where(blobs.c.sha256.in_(bindparam("digests", expanding=True)))
 ADD_REFERENCES = (
     update(blobs).where(blobs.c.sha256 == bindparam("digest")).values(ref_count=blobs.c.ref_count + bindparam("more"))
 )
@@ -22,10 +23,9 @@ RELOCATE = (
 
 def locate(c: Connection, digests: Sequence[str]) -> dict[str, Locator]:
     """Where some digests lie; those not stored are left out."""
-    query = select(blobs).where(blobs.c.sha256.in_(digests))
     return {
         row.sha256: Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes)
-        for row in c.execute(query)
+        for row in c.execute(LOCATE, {"digests": digests})
     }
 
 
@@ -37,8 +37,8 @@ def get_locator(c: Connection, sha256: str) -> Locator:
     return found[sha256]
 
 
-def insert_blobs(c: Connection, located: Mapping[str, Locator]) -> None:
-    """Note new bytes, without a reference yet."""
+def insert_blobs(c: Connection, located: Mapping[str, Locator], references: Mapping[str, int] | None = None) -> None:
+    """Note new bytes, with as many references as are said (else none)."""
     if located:
         c.execute(
             insert(blobs),
@@ -46,7 +46,7 @@ def insert_blobs(c: Connection, located: Mapping[str, Locator]) -> None:
                 {
                     "sha256": sha256,
                     "size_bytes": locator.size_bytes,
-                    "ref_count": 0,
+                    "ref_count": 0 if references is None else references[sha256],
                     "store": locator.store,
                     "key": locator.key,
                     "offset": locator.offset,

@@ -20,6 +20,20 @@ COUNT = (
     .values(n_pending=tracks.c.n_pending + bindparam("n"), size_bytes=tracks.c.size_bytes + bindparam("size"))
 )
 
+ADDRESSES = (
+    select(tracks.c.id, tracks.c.session_id, tracks.c.kind, sessions.c.state, sessions.c.trashed_at_ms)
+    .join(sessions, sessions.c.id == tracks.c.session_id)
+    .where(tracks.c.id.in_(bindparam("tracks", expanding=True)))
+)
+
+FIND_AT_ONCE = 32
+FIND = select(segments).where(
+    segments.c.track_id.in_(bindparam("tracks", expanding=True)),
+    segments.c.number.in_(bindparam("numbers", expanding=True)),
+)
+"""Every one of these tracks with every one of these numbers. SQLite scans the whole table for `IN` over pairs; this way
+it seeks in the primary key, and so few at once that the superfluous pairs cost nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -65,11 +79,6 @@ def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
 
 def find_addresses(c: Connection, track_ids: Iterable[str]) -> dict[str, Address]:
     """Those of some tracks that exist."""
-    query = (
-        select(tracks.c.id, tracks.c.session_id, tracks.c.kind, sessions.c.state, sessions.c.trashed_at_ms)
-        .join(sessions, sessions.c.id == tracks.c.session_id)
-        .where(tracks.c.id.in_(list(track_ids)))
-    )
     return {
         row.id: Address(
             track_id=row.id,
@@ -78,7 +87,7 @@ def find_addresses(c: Connection, track_ids: Iterable[str]) -> dict[str, Address
             state=SessionState(row.state),
             is_trashed=row.trashed_at_ms is not None,
         )
-        for row in c.execute(query)
+        for row in c.execute(ADDRESSES, {"tracks": list(track_ids)})
     }
 
 
@@ -109,8 +118,14 @@ def get_segment(c: Connection, track_id: str, index: int) -> Segment:
 
 def find_segments(c: Connection, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Segment]:
     """Those of some (track, index) that are stored."""
-    query = select(segments).where(tuple_(segments.c.track_id, segments.c.number).in_(list(keys)))
-    return {(row.track_id, row.number): _segment(row) for row in c.execute(query)}
+    wanted = set(keys)
+    found: dict[tuple[str, int], Segment] = {}
+    remaining = sorted(wanted)
+    while remaining:
+        part, remaining = remaining[:FIND_AT_ONCE], remaining[FIND_AT_ONCE:]
+        rows = c.execute(FIND, {"tracks": list({track for track, _ in part}), "numbers": list({n for _, n in part})})
+        found |= {(row.track_id, row.number): _segment(row) for row in rows}
+    return {key: segment for key, segment in found.items() if key in wanted}
 
 
 def segments_of(c: Connection, track_id: str, first: int = 0) -> list[Segment]:
