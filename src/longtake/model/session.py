@@ -215,6 +215,7 @@ class Job:
     substage: str | None = None
     progress: int = 0
     attempts: int = 0
+    claims: int = 0
     cost_usd_micros: int = 0
     estimated_cost_usd_micros: int = 0
     error: str | None = None

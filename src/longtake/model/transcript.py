@@ -23,7 +23,8 @@ class Entry:
     """A stretch of speech of one speaker, or a message of `SYSTEM` or `AGENT` (then without track and engine).
 
     `at_ms` is when it was written, since the Unix epoch. `segments` are the first and last index of the segments that
-    it was heard in. `engine` and `model` say who wrote it, `is_draft` that it is of draft quality; `corrected` that a person changed it afterwards.
+    it was heard in. `engine` and `model` say who wrote it, `is_draft` that it is of draft quality; `corrected` that a
+    person changed it afterwards.
     """
 
     id: str

@@ -286,6 +286,7 @@ jobs = Table(
     Column("substage", String(24)),
     Column("progress", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("claims", Integer, nullable=False, server_default="0"),  # how often it was begun
     Column("cost_usd_micros", BigInteger, nullable=False),
     Column("estimated_cost_usd_micros", BigInteger, nullable=False),
     Column("error", Text),

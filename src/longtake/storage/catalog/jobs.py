@@ -113,6 +113,7 @@ def _job(row: Row[tuple[object, ...]]) -> Job:
         substage=row.substage,
         progress=row.progress,
         attempts=row.attempts,
+        claims=row.claims,
         cost_usd_micros=row.cost_usd_micros,
         estimated_cost_usd_micros=row.estimated_cost_usd_micros,
         error=row.error,

@@ -164,6 +164,7 @@ def upgrade() -> None:
         sa.Column("substage", sa.String(length=24), nullable=True),
         sa.Column("progress", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
         sa.Column("cost_usd_micros", sa.BigInteger(), nullable=False),
         sa.Column("estimated_cost_usd_micros", sa.BigInteger(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),

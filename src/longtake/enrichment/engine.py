@@ -1,0 +1,96 @@
+"""The durable engine: runs jobs as workflows with a checkpoint after each stage. The only importer of DBOS.
+
+Our `jobs` rows are the truth; the engine's store may be lost, and the work is done all the same: the pump starts a
+workflow for every job that is due, under an id made of the job and its attempt. A store that does not open is moved
+aside.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+APPLICATION_VERSION = "1"
+"""Constant: by default it is a digest of the source, and an upgrade would leave running jobs behind in silence."""
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """One per process: DBOS is a singleton.
+
+    Args:
+        path: The engine's own SQLite file.
+        stages: Names of the stages, in order.
+        run_stage: Runs one stage of a job (job id, attempt, stage); returns False when the job is over.
+    """
+
+    def __init__(self, path: Path, stages: tuple[str, ...], run_stage: Callable[[str, int, str], bool]) -> None:
+        self._path = path
+        self._stages = stages
+        self._run_stage = run_stage
+        self._dbos: Any = None
+        self._workflow: Any = None
+
+    def launch(self) -> None:
+        """Open the store and begin; workflows that a crash cut off go on."""
+        try:
+            self._launch()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with its store, our rows know what is to be done
+            aside = self._path.with_name(f"{self._path.name}.damaged")
+            log.error("engine_store_damaged", error=repr(error), moved_to=str(aside))
+            self.close()
+            for suffix in ("", "-wal", "-shm"):
+                part = self._path.with_name(self._path.name + suffix)
+                if part.exists():
+                    part.replace(aside.with_name(aside.name + suffix))
+            self._launch()
+
+    def start(self, job_id: str, attempt: int) -> None:
+        """Run an attempt of a job in the background; a second call with the same two changes nothing."""
+        from dbos import SetWorkflowID
+
+        with SetWorkflowID(f"job-{job_id}-{attempt}"):
+            self._dbos.start_workflow(self._workflow, job_id, attempt)
+
+    def close(self, timeout_s: int = 5) -> None:
+        """Wait for what runs, then let go; what is unfinished is found again at the next start."""
+        if self._dbos is not None:
+            self._dbos.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout_s)
+            self._dbos = None
+
+    def _launch(self) -> None:
+        from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+
+        with sqlite3.connect(self._path) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA integrity_check(1)")
+        connection.close()
+        logging.getLogger("dbos").setLevel(logging.WARNING)
+        config: DBOSConfig = {
+            "name": "longtake",
+            "system_database_url": f"sqlite:///{self._path}",
+            "db_engine_kwargs": {"pool_size": 1, "max_overflow": 0, "connect_args": {}},
+            "application_version": APPLICATION_VERSION,
+            "executor_id": "local",
+            "log_level": "WARNING",
+            "serializer": DBOSPortableJSONSerializer(),
+        }
+        self._dbos = DBOS
+        DBOS(config=config)
+        stage = DBOS.step(name="stage")(self._run_stage)
+        stages = self._stages
+
+        @DBOS.workflow(name="job")
+        def job(job_id: str, attempt: int) -> None:
+            for name in stages:
+                if not stage(job_id, attempt, name):
+                    return
+
+        self._workflow = job
+        DBOS.launch()

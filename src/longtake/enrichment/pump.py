@@ -1,0 +1,176 @@
+"""Starts work where rows say that there is some: lanes on threads of their own, jobs on the durable engine.
+
+The rows are the truth. A lane that is killed leaves its track unsettled, a job its row unfinished; the next pass (at
+the latest the one after a restart) starts them again. Media goes before speech: playable never waits for a transcript.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from longtake.events import Event
+from longtake.model.errors import LongtakeError
+from longtake.storage.catalog import sessions, tracks
+from longtake.storage.store import Store
+
+TICK_S = 1.0
+"""How often rows are looked at when nothing is heard on the bus."""
+MAX_BACK_OFF_S = 60
+GIVE_UP_AFTER = 4
+"""After that many failures in a row a job that waits for the lane fails; the lane goes on trying, ever more rarely."""
+
+WAKING = frozenset({"work", "session_status", "job-enqueued", "job-cancelled"})
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Failure:
+    """A lane that failed: how often in a row, by what, and when it is tried again."""
+
+    count: int
+    error: Exception
+    not_before_ms: int
+
+
+class Lanes:
+    """The three kinds of lanes and the threads they run on."""
+
+    def __init__(
+        self,
+        store: Store,
+        runs: dict[str, Callable[[str], bool]],
+        workers: dict[str, int],
+        due_jobs: Callable[[], None],
+    ) -> None:
+        """`runs` and `workers` have the keys "media" (a track), "mix" (a session) and "speech" (a track)."""
+        self._store = store
+        self._runs = runs
+        self._due_jobs = due_jobs
+        self._pools = {kind: ThreadPoolExecutor(count, f"{kind}-lane") for kind, count in workers.items()}
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, str], Future[None]] = {}
+        self._failures: dict[tuple[str, str], Failure] = {}
+        self._wake = threading.Event()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="pump", daemon=True)
+        self._unsubscribe = store.bus.subscribe(self._heard)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def is_stopping(self) -> bool:
+        """Whether what runs should come to an end."""
+        return self._stopping.is_set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether work is still being started."""
+        return self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Look at the rows now."""
+        self._wake.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when a lane has finished a run, or after a time."""
+        with self._changed:
+            self._changed.wait(timeout_s)
+
+    def failure(self, session_id: str, kinds: Iterable[str]) -> Exception | None:
+        """What keeps a lane of a session from getting anywhere, once it has failed several times in a row."""
+        with self._store.db.read() as c:
+            keys = {session_id, *(track.id for track in tracks.tracks_of(c, [session_id])[session_id])}
+        with self._lock:
+            for (kind, key), failure in self._failures.items():
+                if kind in kinds and key in keys and failure.count >= GIVE_UP_AFTER:
+                    return failure.error
+        return None
+
+    def forgive(self, session_id: str) -> None:
+        """Try the lanes of a session again at once: somebody asked for it."""
+        with self._store.db.read() as c:
+            keys = {session_id, *(track.id for track in tracks.tracks_of(c, [session_id])[session_id])}
+        with self._lock:
+            self._failures = {name: f for name, f in self._failures.items() if name[1] not in keys}
+        self.wake()
+
+    def close(self) -> None:
+        """Let what runs come to an end; what is left is found again at the next start."""
+        self._unsubscribe()
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        for pool in self._pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _heard(self, event: Event) -> None:
+        if event.name in WAKING:
+            self._wake.set()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+            if self._stopping.is_set():
+                return
+            try:
+                self._pass()
+            except Exception as error:  # noqa: BLE001 - a disk that is full now may have room at the next tick
+                log.error("pump_failed", error=repr(error))
+                self._stopping.wait(TICK_S)
+
+    def _pass(self) -> None:
+        with self._store.db.read() as c:
+            media = [track.id for track in tracks.unsettled_tracks(c, "media")]
+            mixes = sessions.unsettled_mixes(c)
+            speech = [track.id for track in tracks.unsettled_tracks(c, "speech")]
+        for kind, keys in (("mix", mixes), ("media", media), ("speech", speech)):
+            for key in keys:
+                self._submit(kind, key)
+        self._due_jobs()
+
+    def _submit(self, kind: str, key: str) -> None:
+        name = (kind, key)
+        with self._lock:
+            failure = self._failures.get(name)
+            if name in self._running or (failure is not None and failure.not_before_ms > self._store.now_ms()):
+                return
+            if sum(running[0] == kind for running in self._running) >= self._workers[kind]:
+                return  # rows keep the order: who waits longest is found first when a thread is free
+            self._running[name] = self._pools[kind].submit(self._run, kind, key)
+
+    def _run(self, kind: str, key: str) -> None:
+        name = (kind, key)
+        did = False
+        try:
+            did = self._runs[kind](key)
+            with self._lock:
+                self._failures.pop(name, None)
+        except Exception as error:  # noqa: BLE001 - one lane must never stop the others
+            self._failed(name, error)
+        finally:
+            with self._lock:
+                self._running.pop(name, None)
+                waits = bool(self._running) or did
+            with self._changed:
+                self._changed.notify_all()
+            if waits or did:
+                self._wake.set()
+
+    def _failed(self, name: tuple[str, str], error: Exception) -> None:
+        with self._lock:
+            count = self._failures[name].count + 1 if name in self._failures else 1
+            pause_s = min(2 ** (count - 1), MAX_BACK_OFF_S)
+            self._failures[name] = Failure(count, error, self._store.now_ms() + 1000 * pause_s)
+        code = error.code if isinstance(error, LongtakeError) else type(error).__name__
+        log.error("lane_failed", lane=name[0], key=name[1], code=code, error=str(error), attempt=count)

@@ -1,0 +1,153 @@
+"""Jobs, from row to row: claimed, run stage by stage with a checkpoint after each, retried, finished.
+
+Belongs here: attempts, progress, the end of a job. Does not: what a stage does (`stages`), running it durably
+(`engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import Connection
+
+from longtake.enrichment.stages import PERCENT, Stage, Stages
+from longtake.model.errors import Cancelled, LongtakeError, Rejected
+from longtake.model.lifecycle import JOB, JobEvent, JobState, follow
+from longtake.model.session import Job
+from longtake.storage.catalog import jobs
+from longtake.storage.store import Store
+
+BACK_OFF_MS = (1000, 2000, 4000)
+"""One attempt and up to three more, after these pauses."""
+
+log = structlog.get_logger()
+
+
+class Saga:
+    """Runs jobs. Every effect is a row; a job may be killed anywhere and goes on behind its last finished stage."""
+
+    def __init__(self, store: Store, stages: Stages, limit: int, is_stopping: Callable[[], bool]) -> None:
+        self._store = store
+        self._stages = stages
+        self._limit = limit
+        self._is_stopping = is_stopping
+
+    def recover(self) -> None:
+        """At a start: jobs that ran when the process died wait again; a crash counts as an attempt."""
+        with self._store.db.write() as c:
+            for job in jobs.active_jobs(c):
+                if job.status is JobState.PROCESSING:
+                    self._attempt_failed(c, job, "the process ended while it ran", is_permanent=False)
+
+    def due(self, start: Callable[[str, int], None]) -> None:
+        """Claim the jobs that are due, up to the limit, and have each started under the number of its claim."""
+        now_ms = self._store.now_ms()
+        with self._store.db.read() as c:
+            active = jobs.active_jobs(c)
+        room = self._limit - sum(job.status is JobState.PROCESSING for job in active)
+        for job in active:
+            if room > 0 and job.status is JobState.PENDING and job.not_before_ms <= now_ms and self._claim(job):
+                start(job.id, job.claims + 1)
+                room -= 1
+
+    def run_stage(self, job_id: str, claim: int, name: str) -> bool:
+        """Run one stage of a claimed job; returns False when there is nothing more to do under this claim."""
+        with self._store.db.read() as c:
+            job = jobs.get_job(c, job_id)
+        if job.status is not JobState.PROCESSING or job.claims != claim:
+            return False
+        if name in job.done:
+            return True
+        stage = Stage(name)
+        try:
+            self._progress(job, stage, 0.0, None)
+            while True:
+                self._stages.run(stage, job, lambda part, substage: self._progress(job, stage, part, substage))
+                if self._checkpoint(job, stage):
+                    return stage is not Stage.COMPLETED
+        except Cancelled:
+            if self._is_stopping():
+                self._put_back(job)
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever a stage raises, the job's row says it
+            if self._is_stopping():
+                self._put_back(job)
+            else:
+                self._fail(job, stage, error)
+            return False
+
+    def _claim(self, job: Job) -> bool:
+        with self._store.db.write() as c:
+            claimed = jobs.move_job(
+                c,
+                job.id,
+                JobState.PENDING,
+                follow(JOB, JobState.PENDING, JobEvent.CLAIMED),
+                attempts=job.attempts + 1,
+                claims=job.claims + 1,
+                started_at_ms=job.started_at_ms or self._store.now_ms(),
+                error=None,
+            )
+        if claimed:
+            self._store.bus.publish("job-started", job.session_id, job_id=job.id, progress=job.progress)
+        return claimed
+
+    def _progress(self, job: Job, stage: Stage, part: float, substage: str | None) -> None:
+        """Show how far a job is; raises Cancelled when it is no longer to run."""
+        low, high = PERCENT[stage]
+        percent = low + int((high - low) * part)
+        columns: dict[str, object] = {"stage": stage.value, "substage": substage, "progress": percent}
+        with self._store.db.write() as c:
+            if not jobs.move_job(c, job.id, JobState.PROCESSING, JobState.PROCESSING, **columns):
+                raise Cancelled(f"job {job.id} was cancelled")
+        self._store.bus.publish("job-progress", job.session_id, job_id=job.id, **columns)
+
+    def _checkpoint(self, job: Job, stage: Stage) -> bool:
+        """Note that a stage is done; the last one ends the job. False: something came meanwhile, run it again."""
+        with self._store.db.write() as c:
+            now = jobs.get_job(c, job.id)
+            if now.status is not JobState.PROCESSING or now.claims != job.claims:
+                raise Cancelled(f"job {job.id} was cancelled")
+            if stage is not Stage.COMPLETED:
+                jobs.update_job(c, job.id, done=[*now.done, stage.value])
+                return True
+            if not self._stages.is_whole(c, job.session_id):
+                return False
+            after = follow(JOB, now.status, JobEvent.DONE)
+            jobs.update_job(
+                c, job.id, status=after, stage=stage.value, progress=100, finished_at_ms=self._store.now_ms()
+            )
+        self._store.bus.publish("job-completed", job.session_id, job_id=job.id, progress=100)
+        return True
+
+    def _put_back(self, job: Job) -> None:
+        """The process is asked to end: that is no failure."""
+        with self._store.db.write() as c:
+            jobs.move_job(c, job.id, JobState.PROCESSING, JobState.PENDING, attempts=job.attempts - 1)
+
+    def _fail(self, job: Job, stage: Stage, error: Exception) -> None:
+        code = error.code if isinstance(error, LongtakeError) else type(error).__name__
+        log.error("job_failed", job=job.id, session=job.session_id, stage=stage.value, code=code, error=str(error))
+        with self._store.db.write() as c:
+            now = jobs.get_job(c, job.id)
+            if now.status is JobState.PROCESSING and now.claims == job.claims:
+                self._attempt_failed(c, now, f"{code}: {error}", is_permanent=_is_permanent(error))
+        self._store.bus.publish("job-failed", job.session_id, job_id=job.id, error=str(error))
+
+    def _attempt_failed(self, c: Connection, job: Job, error: str, *, is_permanent: bool) -> None:
+        """Have a job tried again after a pause, or end it."""
+        if is_permanent or job.attempts > len(BACK_OFF_MS):
+            after = follow(JOB, job.status, JobEvent.FAILED)
+            jobs.update_job(c, job.id, status=after, error=error, finished_at_ms=self._store.now_ms())
+            return
+        pause_ms = BACK_OFF_MS[max(0, job.attempts - 1)]
+        after = follow(JOB, job.status, JobEvent.RETRY_SCHEDULED)
+        jobs.update_job(c, job.id, status=after, error=error, not_before_ms=self._store.now_ms() + pause_ms)
+
+
+def _is_permanent(error: Exception) -> bool:
+    """Whether trying again cannot help: it says so itself."""
+    if isinstance(error, LongtakeError):
+        return not getattr(error, "is_retryable", not isinstance(error, Rejected))
+    return False

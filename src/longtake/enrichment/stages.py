@@ -1,0 +1,208 @@
+"""The stages of a job, in order. Each may be run again at any time: it makes what is missing and finds the rest done.
+
+Belongs here: what a stage waits for and makes. Does not: attempts and progress rows (`saga`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from longtake.enrichment.pump import Lanes
+from longtake.enrichment.text import outline
+from longtake.model.errors import Cancelled, CostExceeded, Invalid
+from longtake.model.session import Job, Session
+from longtake.model.timeline import ns_to_ms
+from longtake.model.transcript import Entry
+from longtake.storage.catalog import sessions, transcript
+from longtake.storage.store import Store
+
+WAIT_S = 0.25
+"""How long a stage may wait before it looks whether it was cancelled."""
+
+Progress = Callable[[float, str | None], None]
+"""Called with the part that is done (0…1) and the substage; raises Cancelled when the job is no longer to run."""
+
+
+class Stage(StrEnum):
+    """What a job goes through."""
+
+    VALIDATING = "validating"
+    ESTIMATING = "estimating"
+    ACQUIRING_LOCK = "acquiring-lock"
+    AUDIO = "audio"
+    VIDEO = "video"
+    TRANSCRIPT = "transcript"
+    SPEAKERS = "speakers"
+    SCREENSHOTS = "screenshots"
+    CHAPTERS = "chapters"
+    SUMMARY = "summary"
+    COMPLETED = "completed"
+
+
+PERCENT: dict[Stage, tuple[int, int]] = {
+    Stage.VALIDATING: (5, 5),
+    Stage.ESTIMATING: (10, 10),
+    Stage.ACQUIRING_LOCK: (15, 15),
+    Stage.AUDIO: (20, 50),
+    Stage.VIDEO: (55, 75),
+    Stage.TRANSCRIPT: (76, 86),
+    Stage.SPEAKERS: (87, 87),
+    Stage.SCREENSHOTS: (88, 88),
+    Stage.CHAPTERS: (89, 93),
+    Stage.SUMMARY: (94, 98),
+    Stage.COMPLETED: (99, 99),
+}
+"""Progress in per cent at the beginning and the end of each stage."""
+
+SKIPPED = "skipped"
+"""The substage of a stage that honestly had nothing to do."""
+
+
+class Stages:
+    """Runs single stages."""
+
+    def __init__(self, store: Store, lanes: Lanes) -> None:
+        self._store = store
+        self._lanes = lanes
+        self._runs: dict[Stage, Callable[[Job, Progress], None]] = {
+            Stage.VALIDATING: self._validate,
+            Stage.ESTIMATING: self._estimate,
+            Stage.ACQUIRING_LOCK: self._lock,
+            Stage.AUDIO: self._audio,
+            Stage.VIDEO: self._skip,
+            Stage.TRANSCRIPT: self._transcript,
+            Stage.SPEAKERS: self._skip,
+            Stage.SCREENSHOTS: self._skip,
+            Stage.CHAPTERS: self._chapters,
+            Stage.SUMMARY: self._summary,
+            Stage.COMPLETED: self._complete,
+        }
+
+    def run(self, stage: Stage, job: Job, progress: Progress) -> None:
+        """Run one stage of a job."""
+        self._runs[stage](job, progress)
+
+    def is_whole(self, c: Connection, session_id: str) -> bool:
+        """Whether everything is up to date with everything that arrived."""
+        session = sessions.get_session(c, session_id)
+        if not session.is_settled or not all(track.speech_settled for track in session.tracks):
+            return False
+        found = transcript.find_outline(c, session_id)
+        return found is not None and found[0] == _source(session, transcript.list_entries(c, session_id))
+
+    def _session(self, job: Job) -> Session:
+        with self._store.db.read() as c:
+            return sessions.get_session(c, job.session_id)
+
+    def _validate(self, job: Job, _progress: Progress) -> None:
+        session = self._session(job)
+        if session.trashed_at_ms is not None:
+            raise Invalid(f"session {session.id} lies in the trash")
+
+    def _estimate(self, job: Job, _progress: Progress) -> None:
+        """Everything that is built in runs on this machine and costs nothing; a limit below that cannot be met."""
+        limit = job.options.get("max_cost_usd")
+        if isinstance(limit, int | float) and limit < 0:
+            raise CostExceeded("the limit is negative; the estimated cost is 0")
+
+    def _lock(self, _job: Job, _progress: Progress) -> None:
+        """The database lets a session have one active job, and the data folder one process: there is no other to wait
+        for."""
+
+    def _skip(self, _job: Job, progress: Progress) -> None:
+        """What this stage makes comes with the tracks that need it; there are none."""
+        progress(1.0, SKIPPED)
+
+    def _audio(self, job: Job, progress: Progress) -> None:
+        """Wait until the lanes have made everything that is played."""
+        if not self._session(job).tracks:
+            progress(1.0, SKIPPED)
+            return
+        self._await(job, ("media", "mix"), lambda s: s.is_settled, _media_part, "concatenating", progress)
+        progress(1.0, "completed")
+
+    def _transcript(self, job: Job, progress: Progress) -> None:
+        """Wait until the lanes have heard everything."""
+
+        def is_heard(session: Session) -> bool:
+            return all(track.speech_settled for track in session.tracks)
+
+        self._await(job, ("speech",), is_heard, _speech_part, None, progress)
+
+    def _await(
+        self,
+        job: Job,
+        kinds: tuple[str, ...],
+        is_done: Callable[[Session], bool],
+        part: Callable[[Session], float],
+        substage: str | None,
+        progress: Progress,
+    ) -> None:
+        self._lanes.forgive(job.session_id)
+        shown = -1.0
+        while not is_done(session := self._session(job)):
+            if self._lanes.is_stopping():
+                raise Cancelled("the process is asked to end")
+            error = self._lanes.failure(job.session_id, kinds)
+            if error is not None:
+                raise error
+            done = round(part(session), 2)
+            if done != shown:
+                shown = done
+            progress(done, substage)
+            self._lanes.wait(WAIT_S)
+
+    def _chapters(self, job: Job, progress: Progress) -> None:
+        """Make chapters, summary and tasks, unless they are up to date."""
+        progress(0.5, "generating")
+        with self._store.db.read() as c:
+            session = sessions.get_session(c, job.session_id)
+            entries = transcript.list_entries(c, job.session_id)
+            found = transcript.find_outline(c, job.session_id)
+        source = _source(session, entries)
+        if found is not None and found[0] == source:
+            return
+        made = outline(entries, ns_to_ms(session.length_ns))
+        with self._store.db.write() as c:
+            transcript.put_outline(c, session.id, source, made)
+        self._store.bus.publish("summary_updated", session.id)
+
+    def _summary(self, job: Job, progress: Progress) -> None:
+        """Put the topics onto the session; the outline's other parts are read where they stand."""
+        progress(0.5, "generating")
+        with self._store.db.write() as c:
+            found = transcript.find_outline(c, job.session_id)
+            session = sessions.get_session(c, job.session_id)
+            if found is not None and not session.topics and found[1].topics:
+                sessions.update_session(c, job.session_id, topics=list(found[1].topics))
+
+    def _complete(self, job: Job, progress: Progress) -> None:
+        """Whatever came while the job ran: take it in."""
+        with self._store.db.read() as c:
+            if self.is_whole(c, job.session_id):
+                return
+        for stage in (Stage.AUDIO, Stage.TRANSCRIPT, Stage.CHAPTERS, Stage.SUMMARY):
+            self._runs[stage](job, lambda _part, substage: progress(0.0, substage))
+
+
+def _source(session: Session, entries: list[Entry]) -> str:
+    """Digest of everything that an outline is a function of."""
+    digest = hashlib.sha256(f"outline-1 {session.length_ns}\n".encode())
+    for e in entries:
+        digest.update(f"{e.start_ms} {e.end_ms} {e.speaker} {e.text}\n".encode())
+    return digest.hexdigest()
+
+
+def _media_part(session: Session) -> float:
+    counts = session.counts
+    return 1.0 if not counts.total else (counts.total - counts.pending) / counts.total * 0.95
+
+
+def _speech_part(session: Session) -> float:
+    total_ns = sum(track.length_ns for track in session.tracks)
+    heard_ns = sum(min(track.speech_cursor * 62_500, track.length_ns) for track in session.tracks)
+    return heard_ns / total_ns if total_ns else 1.0

@@ -1,0 +1,268 @@
+"""The one place that builds everything: stores, receiver, lanes, engine. Used by server, command line and embedding.
+
+A data folder has one owner: `DATA/lock` is held while it is open, and a server writes its address into
+`DATA/owner.json`, so that other commands find it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection
+
+from longtake.enrichment.engine import Engine
+from longtake.enrichment.files import Files
+from longtake.enrichment.lanes.media import MediaLane
+from longtake.enrichment.lanes.mix import MixLane
+from longtake.enrichment.lanes.speech import SpeechLane
+from longtake.enrichment.lanes.timelines import Timelines
+from longtake.enrichment.playback import Playback
+from longtake.enrichment.pump import Lanes
+from longtake.enrichment.saga import Saga
+from longtake.enrichment.stages import Stage, Stages
+from longtake.events import Bus
+from longtake.ingest.committer import Stored
+from longtake.ingest.receiver import Limits, Receiver
+from longtake.media.decoded import DecodedSegments
+from longtake.media.probe import sniff
+from longtake.media.sandbox import MediaSource, Sandbox
+from longtake.model.errors import DataFolderInUse, MediaError
+from longtake.model.lifecycle import SessionState
+from longtake.sessions.lifecycle import Lifecycle
+from longtake.sessions.manager import Sessions
+from longtake.sessions.transcripts import Transcripts
+from longtake.sessions.work import Work
+from longtake.settings import Settings
+from longtake.speech.models import default_engine
+from longtake.speech.worker import SpeechWorker
+from longtake.storage.blobs import LocalBlobs
+from longtake.storage.catalog import blobs, sessions, tracks
+from longtake.storage.database import Database
+from longtake.storage.disk import Disk
+from longtake.storage.store import Store
+
+HEAD_BYTES = 4096
+AUTO = "auto"
+
+
+def now_ms() -> int:
+    """Milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id() -> str:
+    """A fresh UUID v4."""
+    return str(uuid.uuid4())
+
+
+class DataFolder:
+    """A data folder held by this process until `release`."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder; makes it when it is not there. Raises DataFolderInUse."""
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._fd = os.open(path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._fd)
+            url = owner_url(path)
+            at = f" at {url}" if url else ""
+            raise DataFolderInUse(f"{path} is held by another longtake{at}", url=url) from error
+
+    def publish(self, url: str) -> None:
+        """Say where the owner answers."""
+        temporary = self.path / "owner.json.new"
+        temporary.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        temporary.replace(self.path / "owner.json")
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        (self.path / "owner.json").unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+def owner_url(path: Path) -> str | None:
+    """Where the owner of a data folder answers, if it said so."""
+    try:
+        return str(json.loads((path / "owner.json").read_text())["url"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Everything, built and running; `close` lets what runs come to an end and gives the data folder back."""
+
+    settings: Settings
+    folder: DataFolder
+    store: Store
+    sandbox: Sandbox
+    segments_pcm: DecodedSegments
+    speech: SpeechWorker
+    receiver: Receiver
+    work: Work
+    sessions: Sessions
+    lifecycle: Lifecycle
+    transcripts: Transcripts
+    playback: Playback
+    files: Files
+    lanes: Lanes
+    saga: Saga
+    engine: Engine | None
+
+    @classmethod
+    def open(cls, settings: Settings, *, with_engine: bool = True) -> Runtime:
+        """Take the data folder and begin; without an engine nothing is processed.
+
+        Raises:
+            DataFolderInUse: Another process has it. StorageFull, StorageFailed: The disk refuses.
+        """
+        folder = DataFolder(settings.data)
+        try:
+            return cls._build(settings, folder, with_engine=with_engine)
+        except BaseException:
+            folder.release()
+            raise
+
+    @classmethod
+    def _build(cls, settings: Settings, folder: DataFolder, *, with_engine: bool) -> Runtime:
+        disk = Disk()
+        db = Database(settings.data / "longtake.db")
+        db.migrate()
+        local = LocalBlobs(settings.data, disk, new_id)
+        store = Store(db=db, blobs=local, bus=Bus(), now_ms=now_ms, new_id=new_id)
+        work = Work(store)
+        sandbox = Sandbox()
+        pcm = DecodedSegments(sandbox, lambda sha256: _source(store, sha256))
+        speech = SpeechWorker(settings.models, patience_s=settings.utterance_timeout_s)
+        ingest = _Ingest(store, work)
+        receiver = Receiver(
+            db,
+            local,
+            now_ms=now_ms,
+            new_id=new_id,
+            recognise=lambda head: None if (found := sniff(head)) is None else found.mime_type,
+            free_bytes=lambda: disk.free_bytes(settings.data),
+            in_transaction=ingest.in_transaction,
+            after_commit=ingest.after_commit,
+            limits=Limits(
+                segment_bytes=settings.max_segment_bytes,
+                queue_bytes=settings.max_queued_bytes,
+                reserve_bytes=settings.min_free_bytes,
+            ),
+        )
+        timelines = Timelines(store)
+        engine: Engine | None = None
+
+        def is_stopping() -> bool:
+            return lanes.is_stopping()
+
+        def due_jobs() -> None:
+            if engine is not None:
+                saga.due(engine.start)
+
+        def engine_name() -> str:
+            return default_engine(settings.models) if settings.engine == AUTO else settings.engine
+
+        media = MediaLane(store, timelines, pcm, is_stopping)
+        mix = MixLane(store, timelines, pcm, is_stopping)
+        heard = SpeechLane(store, timelines, pcm, speech, engine_name, is_stopping)
+        lanes = Lanes(
+            store,
+            {"media": media.run, "mix": mix.run, "speech": heard.run},
+            {"media": settings.media_workers, "mix": 1, "speech": 1},
+            due_jobs,
+        )
+        saga = Saga(store, Stages(store, lanes), settings.job_workers, is_stopping)
+        playback = Playback(store, pcm)
+        runtime = cls(
+            settings=settings,
+            folder=folder,
+            store=store,
+            sandbox=sandbox,
+            segments_pcm=pcm,
+            speech=speech,
+            receiver=receiver,
+            work=work,
+            sessions=Sessions(store),
+            lifecycle=Lifecycle(store, work),
+            transcripts=Transcripts(store, work),
+            playback=playback,
+            files=Files(store, playback),
+            lanes=lanes,
+            saga=saga,
+            engine=Engine(settings.data / "engine.db", tuple(stage.value for stage in Stage), saga.run_stage)
+            if with_engine
+            else None,
+        )
+        engine = runtime.engine
+        if engine is not None:
+            saga.recover()
+            engine.launch()
+            lanes.start()
+            lanes.wake()
+        return runtime
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answer what has arrived, let work come to an end, give the folder back."""
+        self.receiver.close()
+        self.lanes.close()
+        if self.engine is not None:
+            self.engine.close()
+        self.speech.close()
+        self.segments_pcm.close()
+        self.sandbox.close()
+        self.store.blobs.close()
+        self.store.db.close()
+        self.folder.release()
+
+
+class _Ingest:
+    """What follows from a stored segment: in the same transaction what is stale, after it who is told."""
+
+    def __init__(self, store: Store, work: Work) -> None:
+        self._store = store
+        self._work = work
+
+    def in_transaction(self, c: Connection, stored: Sequence[Stored]) -> None:
+        for track_id in {one.segment.track_id for one in stored}:
+            tracks.update_track(c, track_id, media_settled=False, speech_settled=False)
+        at_ms = self._store.now_ms()
+        for session_id, state in {one.session_id: one.state for one in stored}.items():
+            sessions.update_session(c, session_id, mix_settled=False, last_activity_at_ms=at_ms)
+            if state is SessionState.COMPLETED:  # a late segment: what is derived from the session is made anew
+                sessions.bump_revision(c, session_id)
+                self._work.enqueue_in(c, session_id)
+
+    def after_commit(self, stored: Sequence[Stored]) -> None:
+        for session_id in {one.session_id for one in stored}:
+            self._store.bus.publish("work", session_id)
+
+
+def _source(store: Store, sha256: str) -> MediaSource:
+    """Where the bytes of a segment lie, and what they are."""
+    with store.db.read() as c:
+        locator = blobs.get_locator(c, sha256)
+    container = sniff(store.blobs.read(locator, 0, HEAD_BYTES))
+    if container is None:
+        raise MediaError("it is no kind of media that longtake knows", code="media_unsupported")
+    return MediaSource(
+        path=store.blobs.path(locator), offset=locator.offset, size=locator.size_bytes, container=container
+    )
