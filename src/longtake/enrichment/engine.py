@@ -1,7 +1,7 @@
 """The durable engine: runs jobs as workflows with a checkpoint after each stage. The only importer of DBOS.
 
 Our `jobs` rows are the truth; the engine's store may be lost, and the work is done all the same: the pump starts a
-workflow for every job that is due, under an id made of the job and its attempt. A store that does not open is moved
+workflow for every job that is due, under an id made of the job and its claim. A store that does not open is moved
 aside.
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DatabaseError
 
 APPLICATION_VERSION = "1"
 """Constant: by default it is a digest of the source, and an upgrade would leave running jobs behind in silence."""
@@ -27,7 +29,7 @@ class Engine:
     Args:
         path: The engine's own SQLite file.
         stages: Names of the stages, in order.
-        run_stage: Runs one stage of a job (job id, attempt, stage); returns False when the job is over.
+        run_stage: Runs one stage of a job (job id, claim, stage); returns False when the job is over.
     """
 
     def __init__(self, path: Path, stages: tuple[str, ...], run_stage: Callable[[str, int, str], bool]) -> None:
@@ -41,7 +43,7 @@ class Engine:
         """Open the store and begin; workflows that a crash cut off go on."""
         try:
             self._launch()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with its store, our rows know what is to be done
+        except (sqlite3.DatabaseError, DatabaseError) as error:
             aside = self._path.with_name(f"{self._path.name}.damaged")
             log.error("engine_store_damaged", error=repr(error), moved_to=str(aside))
             self.close()
@@ -51,12 +53,12 @@ class Engine:
                     part.replace(aside.with_name(aside.name + suffix))
             self._launch()
 
-    def start(self, job_id: str, attempt: int) -> None:
-        """Run an attempt of a job in the background; a second call with the same two changes nothing."""
+    def start(self, job_id: str, claim: int) -> None:
+        """Run a claimed job in the background; a second call with the same two changes nothing."""
         from dbos import SetWorkflowID
 
-        with SetWorkflowID(f"job-{job_id}-{attempt}"):
-            self._dbos.start_workflow(self._workflow, job_id, attempt)
+        with SetWorkflowID(f"job-{job_id}-{claim}"):
+            self._dbos.start_workflow(self._workflow, job_id, claim)
 
     def close(self, timeout_s: int = 5) -> None:
         """Wait for what runs, then let go; what is unfinished is found again at the next start."""
@@ -67,10 +69,8 @@ class Engine:
     def _launch(self) -> None:
         from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
-        with sqlite3.connect(self._path) as connection:
+        with closing(sqlite3.connect(self._path)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA integrity_check(1)")
-        connection.close()
         logging.getLogger("dbos").setLevel(logging.WARNING)
         config: DBOSConfig = {
             "name": "longtake",
@@ -83,13 +83,16 @@ class Engine:
         }
         self._dbos = DBOS
         DBOS(config=config)
-        stage = DBOS.step(name="stage")(self._run_stage)
-        stages = self._stages
+        stages, run_stage = self._stages, self._run_stage
+
+        @DBOS.step(name="stage")
+        def stage(job_id: str, claim: int, name: str) -> bool:
+            return run_stage(job_id, claim, name)
 
         @DBOS.workflow(name="job")
-        def job(job_id: str, attempt: int) -> None:
+        def job(job_id: str, claim: int) -> None:
             for name in stages:
-                if not stage(job_id, attempt, name):
+                if not stage(job_id, claim, name):
                     return
 
         self._workflow = job

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from longtake.enrichment.lanes.timelines import Timeline, Timelines, fingerprint
-from longtake.media.blocks import BLOCK_SAMPLES, EncodedBlock, Read, block_count, block_of, encode_block, input_span
+from longtake.media.blocks import EncodedBlock, Read, block_count, block_of, encode_block, input_span
 from longtake.media.decoded import DecodedSegment, DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS, Pcm, TrackPcm
 from longtake.model.errors import MediaError
@@ -120,7 +120,6 @@ class MediaLane:
             index=segment.index, sha256=segment.sha256, place=place, samples=decoded.samples, channels=decoded.channels
         )
         moved = timeline.put(placed, segment.start_ms)
-        timeline.checked_blocks = min(timeline.checked_blocks, _first_touched([placed, *moved]))
         stats = decoded.stats
         with self._store.db.write() as c:
             segments.update_segment(
@@ -151,7 +150,6 @@ class MediaLane:
         moved: list[Placed] = []
         if is_last:
             moved = timeline.lose(segment)
-            timeline.checked_blocks = 0
             columns |= {
                 "media": LaneStatus.FAILED,
                 "speech": LaneStatus.DONE,
@@ -182,27 +180,27 @@ class MediaLane:
 
     def _encode(self, track: Track, timeline: Timeline, *, is_final: bool) -> bool:
         """Make the blocks that are missing or stale; returns whether there were any."""
-        wanted, upto = self._wanted(track, timeline, is_final=is_final)
-        channels = timeline.channels
+        version, channels = timeline.version, timeline.channels
+        wanted, upto = self._wanted(track, timeline, channels, is_final=is_final)
 
         def read(start: int, end: int) -> Pcm:
             return read_track(timeline, self._pcm, channels, start, end)
 
         put_blocks(self._store, track.session_id, track.id, channels, read, wanted, self._is_stopping)
         if not self._is_stopping():
-            timeline.checked_blocks = upto
+            timeline.note_checked(track.id, channels, upto, version)
         return bool(wanted)
 
-    def _wanted(self, track: Track, timeline: Timeline, *, is_final: bool) -> tuple[list[Wanted], int]:
+    def _wanted(self, track: Track, timeline: Timeline, channels: int, *, is_final: bool) -> tuple[list[Wanted], int]:
         """Which blocks to make, and up to where all are then up to date."""
         total = timeline.length_samples
         upto = decided_blocks(total, is_final=is_final)
-        first = timeline.checked_blocks
+        first = timeline.checked(track.id, channels)
         with self._store.db.read() as c:
             have = derived.block_keys(c, track.id, first)
         wanted = []
         for number in range(first, upto):
-            made_from = block_source(timeline, number, timeline.channels, total, is_final=is_final)
+            made_from = block_source(timeline, number, channels, total, is_final=is_final)
             if number not in have or have[number][1] != made_from:
                 wanted.append(Wanted(number=number, made_from=made_from, total_samples=total if is_final else None))
         return wanted, upto
@@ -287,7 +285,7 @@ def store_blocks(
     ]
     locators = store.blobs.append("derived", records)
     with store.db.write() as c:
-        have = derived.block_keys(c, owner_id)
+        have = derived.block_keys(c, owner_id, batch[0][0].number)
         for (one, made), sha256, locator in zip(batch, digests, locators, strict=True):
             block = derived.Block(
                 owner_id=owner_id,
@@ -302,9 +300,3 @@ def store_blocks(
                 peaks=made.peaks,
             )
             derived.put_block(c, session_id, block, locator)
-
-
-def _first_touched(changed: list[Placed]) -> int:
-    """The first block in whose making one of these segments is heard."""
-    at = ns_to_samples(max(0, min(one.start_ns for one in changed) - 2 * CONTEXT_NS), RATE_HZ)
-    return max(0, block_of(max(0, at - BLOCK_SAMPLES // 8)))

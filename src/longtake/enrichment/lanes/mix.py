@@ -54,7 +54,7 @@ class MixLane:
             for track in session.tracks
             if track.kind in AUDIO_KINDS and track.counts.total
         ]
-        is_final = all(track.is_ended and track.media_settled for track in session.tracks)
+        is_final = all(track.is_ended and not track.counts.pending for track in session.tracks)
         did = self._copy(session, parts[0]) if len(parts) == 1 else self._encode(session, parts, is_final)
         return self._settle(session, parts, is_final) or did
 
@@ -85,10 +85,13 @@ class MixLane:
         channels = max((part.timeline.channels for part in parts), default=1)
         total = max((part.timeline.length_samples for part in parts), default=0)
         upto = decided_blocks(total if is_final else _frontier(parts), is_final=is_final)
+        settings = (session.balance, channels, [part.track.id for part in parts])
+        versions = [part.timeline.version for part in parts]
+        first = min((part.timeline.checked(session.id, settings) for part in parts), default=0)
         with self._store.db.read() as c:
-            have = derived.block_keys(c, session.id)
+            have = derived.block_keys(c, session.id, first)
         wanted = []
-        for number in range(upto):
+        for number in range(first, upto):
             made_from = self._source(session, parts, number, channels, total, is_final)
             if number not in have or have[number][1] != made_from:
                 wanted.append(Wanted(number=number, made_from=made_from, total_samples=total if is_final else None))
@@ -104,6 +107,9 @@ class MixLane:
             return Mix(tracks, session.balance).read(start, end)
 
         put_blocks(self._store, session.id, session.id, channels, read, wanted, self._is_stopping)
+        if not self._is_stopping():
+            for part, version in zip(parts, versions, strict=True):
+                part.timeline.note_checked(session.id, settings, upto, version)
         return bool(wanted)
 
     def _source(
@@ -124,7 +130,7 @@ class MixLane:
             now = sessions.find_session(c, session.id)
             if now is None or now.balance != session.balance or not all(t.media_settled for t in now.tracks):
                 return False
-            if now.tracks != session.tracks:
+            if [_content(track) for track in now.tracks] != [_content(track) for track in session.tracks]:
                 return False  # a track moved on while the mix was made: once more
             if is_final:
                 total = max((part.timeline.length_samples for part in parts), default=0)
@@ -135,8 +141,22 @@ class MixLane:
         return is_final
 
 
+def _content(track: Track) -> tuple[object, ...]:
+    """What of a track the mix depends on."""
+    return (
+        track.counts.total,
+        track.counts.failed,
+        track.counts.pending,
+        track.length_ns,
+        track.channels,
+        track.is_ended,
+    )
+
+
 def _frontier(parts: list[Part]) -> int:
     """Up to where the mix of a running session is decided: where its slowest track is, unless that lags far behind."""
-    lengths = [part.timeline.length_samples for part in parts if not (part.track.is_ended and part.track.media_settled)]
+    lengths = [
+        part.timeline.length_samples for part in parts if not (part.track.is_ended and not part.track.counts.pending)
+    ]
     furthest = max((part.timeline.length_samples for part in parts), default=0)
     return max(min(lengths, default=furthest), furthest - LAGGARD_SAMPLES)

@@ -131,7 +131,7 @@ class SpeechLane:
             session = sessions.get_session(c, track.session_id)
             entries = self._write(c, session, track, timeline, info, heard, cursor)
             tracks.update_track(c, track.id, speech_cursor=after, speech_known=until)
-            self._mark(c, track, timeline, until if is_final else after, heard)
+            self._mark(c, track, until if is_final else after, heard)
         for entry in entries:
             self._store.bus.publish("new_transcript", track.session_id, entry_id=entry.id)
         return after
@@ -191,7 +191,7 @@ class SpeechLane:
         utterances.replace_spoken(c, track.id, cursor, spoken)
         return entries
 
-    def _mark(self, c: Connection, track: Track, timeline: Timeline, until: int, heard: Sequence[Heard]) -> None:
+    def _mark(self, c: Connection, track: Track, until: int, heard: Sequence[Heard]) -> None:
         """Segments that were heard to their end are done; those with an utterance that could not be heard failed."""
         failed = [one for one in heard if one.error is not None]
         for segment in segments.waiting_for_speech(c, track.id):
@@ -238,7 +238,8 @@ class SpeechLane:
         def read(start: int, end: int) -> NDArray[np.int16]:
             placed = timeline.around(samples_to_ns(start, SPEECH_HZ), samples_to_ns(end, SPEECH_HZ))
             sound = TrackPcm(placed, self._pcm, rate_hz=SPEECH_HZ, channels=1).read(start, end)[0]
-            return np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
+            pcm: NDArray[np.int16] = np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
+            return pcm
 
         return read
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
+from longtake.media.blocks import block_of
 from longtake.model.session import LaneStatus, Segment
 from longtake.model.timeline import (
     NS_PER_S,
@@ -30,6 +31,8 @@ from longtake.storage.catalog import segments
 from longtake.storage.store import Store
 
 TRACKS_KEPT = 256
+TOUCH_MARGIN_NS = NS_PER_S
+"""How far before a change a block may hear it: more than the encoder's run-out and the resampler's reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,8 @@ class Timeline:
         ]
         self._lost = {row.index: row.duration_ms for row in rows if row.media is LaneStatus.FAILED}
         self._is_ordered = all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(self._known))
-        self.checked_blocks = 0
-        """Blocks below this number are known to be up to date; only the track's own media lane uses it."""
+        self._checked: dict[str, tuple[object, int]] = {}
+        self._version = 0
 
     def placed(self) -> list[Placed]:
         """All segments, by index."""
@@ -91,6 +94,24 @@ class Timeline:
         with self._lock:
             return max((known.placed.channels for known in self._known), default=1)
 
+    @property
+    def version(self) -> int:
+        """Rises with every change."""
+        with self._lock:
+            return self._version
+
+    def checked(self, owner_id: str, settings: object) -> int:
+        """How many blocks of a track or mix were found up to date, under these settings, and not touched since."""
+        with self._lock:
+            known, count = self._checked.get(owner_id, (None, 0))
+            return count if known == settings else 0
+
+    def note_checked(self, owner_id: str, settings: object, count: int, version: int) -> None:
+        """Note that the first blocks of a track or mix are up to date with a version; later changes take it back."""
+        with self._lock:
+            if version == self._version:
+                self._checked[owner_id] = (settings, count)
+
     def place(self, segment: Segment, rate_hz: int) -> Place:
         """Where a segment belongs, from what lies before it: a pure function of the ordered track."""
         with self._lock:
@@ -102,12 +123,15 @@ class Timeline:
         with self._lock:
             self._lost.pop(placed.index, None)
             at = self._position(placed.index)
-            if at < len(self._known) and self._known[at].placed.index == placed.index:
+            changed_ns = placed.start_ns
+            if at < len(self._known) and (old := self._known[at].placed).index == placed.index:
+                if old.sha256 == placed.sha256 and old.place == placed.place:
+                    changed_ns = min(old.end_ns, placed.end_ns)  # it has only grown
                 self._known[at] = Known(placed, start_ms)
             else:
                 self._known.insert(at, Known(placed, start_ms))
             moved = self._settle(at + 1)
-            self._check_order(at, at + 1 + len(moved))
+            self._touch(at, at + 1 + len(moved), changed_ns)
             return moved
 
     def lose(self, segment: Segment) -> list[Placed]:
@@ -115,10 +139,11 @@ class Timeline:
         with self._lock:
             self._lost[segment.index] = segment.duration_ms
             at = self._position(segment.index)
+            changed_ns = self._known[at - 1].placed.end_ns if at else 0
             if at < len(self._known) and self._known[at].placed.index == segment.index:
-                del self._known[at]
+                changed_ns = min(changed_ns, self._known.pop(at).placed.start_ns)
             moved = self._settle(at)
-            self._check_order(at, at + len(moved))
+            self._touch(at, at + len(moved), changed_ns)
             return moved
 
     def _position(self, index: int) -> int:
@@ -137,10 +162,16 @@ class Timeline:
             at += 1
         return moved
 
-    def _check_order(self, first: int, last: int) -> None:
-        """Whether the segments still end in the order of their indexes, after those of some positions changed."""
+    def _touch(self, first: int, last: int, changed_ns: int) -> None:
+        """The segments at some positions have changed, and with them the sound from a moment on."""
         changed = self._known[max(0, first - 1) : last + 1]
         self._is_ordered &= all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(changed))
+        changed_ns = min(changed_ns, *(known.placed.start_ns for known in self._known[first + 1 : last]), changed_ns)
+        sample = ns_to_samples(max(0, changed_ns - TOUCH_MARGIN_NS), RATE_HZ)
+        self._version += 1
+        self._checked = {
+            owner: (settings, min(count, block_of(sample))) for owner, (settings, count) in self._checked.items()
+        }
 
     def _place(self, at: int, index: int, start_ms: int | None, rate_hz: int) -> Place:
         before = self._known[at - 1].placed if at else None
