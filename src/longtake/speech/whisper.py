@@ -1,15 +1,13 @@
 """The local engine of choice: faster-whisper (CTranslate2), int8 on one CPU thread.
 
-Whisper invents sentences for sound without speech. Utterances come cut by VAD; that is not enough for a hum that
-passes it for a moment, so nothing is asked of Whisper unless the detector is sure of speech, and what it says over
-silence is dropped.
+Whisper invents sentences for sound without speech: ask it only about utterances in which a detector heard some (the
+worker sees to that); what it invents over a pause inside of one is dropped.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,6 @@ from longtake.model.transcript import Word
 from longtake.speech.engine import NOTHING, EngineInfo, Recognition, mean_confidence
 
 PREFIX = "whisper:"
-LEAST_SPEECH_FRAMES = 4
-"""Frames of 32 ms that the detector must be sure of."""
 
 
 def whisper_info(model_dir: Path) -> EngineInfo:
@@ -55,7 +51,7 @@ def whisper_info(model_dir: Path) -> EngineInfo:
 class WhisperEngine:
     """A loaded model. Deterministic: beam search at temperature 0 draws nothing, and nothing is kept."""
 
-    def __init__(self, model_dir: Path, *, speech_probabilities: Callable[[NDArray[np.int16]], NDArray[np.float32]]):
+    def __init__(self, model_dir: Path) -> None:
         if importlib.util.find_spec("faster_whisper") is None:
             raise EngineError(
                 "faster-whisper is not installed: run `pip install 'faster-whisper>=1.2'`",
@@ -65,7 +61,6 @@ class WhisperEngine:
         import faster_whisper
 
         self._info = whisper_info(model_dir)
-        self._speech_probabilities = speech_probabilities
         self._model: Any = faster_whisper.WhisperModel(
             str(model_dir), device="cpu", compute_type="int8", cpu_threads=1, num_workers=1, local_files_only=True
         )
@@ -75,8 +70,6 @@ class WhisperEngine:
         return self._info
 
     def recognise(self, pcm: NDArray[np.int16]) -> Recognition:
-        if np.count_nonzero(self._speech_probabilities(pcm) >= 0.5) < LEAST_SPEECH_FRAMES:
-            return NOTHING
         segments, _ = self._model.transcribe(
             pcm.astype(np.float32) / 32768,
             beam_size=5,

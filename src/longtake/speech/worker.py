@@ -34,6 +34,8 @@ PATIENCE_S = 60.0
 PATIENCE_PER_SECOND = 10.0
 """Time it may take for each second of sound, where real time is 1; noise makes pocketsphinx slow, not this slow."""
 
+CLOSED = "the speech worker is closed"
+
 
 class SpeechWorker:
     """A proxy to one child process that rates and recognises. Thread-safe; the child is started when first needed.
@@ -105,12 +107,14 @@ class SpeechWorker:
         request = pack(head, pcm.astype(PCM, copy=False).tobytes())
         patience_s = self._patience_s + PATIENCE_PER_SECOND * pcm.size / RATE_HZ
         with self._room:
-            if self._is_closed:
-                raise EngineError("the speech worker is closed", retryable=True)
+            with self._changing:
+                if self._is_closed:
+                    raise EngineError(CLOSED)
+                answer = self._thread.submit(self._exchange, request, patience_s)
             try:
-                said, body = self._thread.submit(self._exchange, request, patience_s).result()
+                said, body = answer.result()
             except CancelledError:
-                raise EngineError("the speech worker was closed", retryable=True) from None
+                raise EngineError(CLOSED) from None
         if "error" in said:
             raise EngineError(str(said["error"]), code=str(said["code"]), retryable=bool(said["retryable"]))
         ok = said["ok"]
@@ -140,7 +144,7 @@ class SpeechWorker:
             self._bury()
         with self._changing:
             if self._is_closed:
-                raise EngineError("the speech worker is closed", retryable=True)
+                raise EngineError(CLOSED)
             if self._child is None:
                 command = [sys.executable, "-P", "-m", "longtake.speech.worker_child"]
                 self._child = subprocess.Popen(

@@ -19,16 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtake.model.errors import EngineError
-from longtake.speech.engine import PCM, SpeechEngine
+from longtake.speech.engine import NOTHING, PCM, Recognition, SpeechEngine
 from longtake.speech.frames import Head, pack, recognition_to_json, unpack
 from longtake.speech.models import engine_info, folder_of
 from longtake.speech.pocketsphinx import INFO as POCKETSPHINX
 from longtake.speech.pocketsphinx import PocketsphinxEngine
 from longtake.speech.silero import Silero
+from longtake.speech.vad import ON
 from longtake.speech.whisper import PREFIX, WhisperEngine
 
 NICENESS = 10
 PR_SET_PDEATHSIG = 1
+
+LEAST_SPEECH = 3
+"""Frames in which the detector must be sure of speech before an engine is asked: 0.1 s, less than any utterance has."""
 
 
 class Ears:
@@ -45,17 +49,22 @@ class Ears:
             self._detector = Silero()
         return self._detector(pcm)
 
-    def engine(self, name: str) -> SpeechEngine:
-        """An engine, loaded; `EngineError` when it is not available."""
-        if name not in self._engines:
-            self._engines[name] = self._load(name)
-        return self._engines[name]
+    def recognise(self, engine: str, pcm: NDArray[np.int16]) -> Recognition:
+        """What an engine hears; nothing where nobody speaks, for engines invent words there.
+
+        Raises:
+            EngineError: The engine is not available.
+        """
+        if engine not in self._engines:
+            self._engines[engine] = self._load(engine)
+        if np.count_nonzero(self.rate(pcm) >= ON) < LEAST_SPEECH:
+            return NOTHING
+        return self._engines[engine].recognise(pcm)
 
     def _load(self, name: str) -> SpeechEngine:
         if engine_info(name, self._models_dir) == POCKETSPHINX:
             return PocketsphinxEngine()
-        folder = folder_of(name.removeprefix(PREFIX), self._models_dir)
-        return WhisperEngine(folder, speech_probabilities=self.rate)
+        return WhisperEngine(folder_of(name.removeprefix(PREFIX), self._models_dir))
 
 
 def answer(ears: Ears, head: Head, body: bytes) -> bytes:
@@ -64,7 +73,7 @@ def answer(ears: Ears, head: Head, body: bytes) -> bytes:
         pcm = np.frombuffer(body, PCM)
         if head["do"] == "rate":
             return pack({"ok": {}}, ears.rate(pcm).astype("<f4").tobytes())
-        return pack({"ok": recognition_to_json(ears.engine(str(head["engine"])).recognise(pcm))})
+        return pack({"ok": recognition_to_json(ears.recognise(str(head["engine"]), pcm))})
     except EngineError as error:
         return pack({"error": str(error), "code": error.code, "retryable": error.is_retryable})
     except Exception as error:  # noqa: BLE001 (a library's error of any kind must not look like a death)
