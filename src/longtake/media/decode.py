@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import av
 import av.container
 import numpy as np
+from av.codec.context import Flags2
 from numpy.typing import NDArray
 
 from longtake.media.sandbox_wire import MAX_RATE_HZ, MIN_RATE_HZ, Job
@@ -28,8 +29,12 @@ CODECS = frozenset({"aac", "adpcm_ima_wav", "adpcm_ms", "alac", "flac", "mp3", "
 """Decoders that may run, beside all of PCM."""
 
 BATCH_SAMPLES = 32_768
-IO_BYTES = 1 << 18
+IO_BYTES = 1 << 17
+WAV_PACKET_BYTES = 1 << 15
+"""Larger ones decode no faster and make FFmpeg's probing read more."""
 MAX_SILENCE_SAMPLES = 65_536
+MAX_WAV_CHUNKS = 64
+MAX_32 = 0xFFFFFFFF
 COARSEST_MOVIE_HZ = 600
 """An edit list counts in ticks of the movie; a difference below one tick of the coarsest clock in use is rounding."""
 
@@ -66,6 +71,8 @@ class Decoder:
         self.channels = 0
         self.codec = ""
         self._resampler: av.AudioResampler | None = None
+        self._position = 0
+        self._missing = 0  # samples of packets that failed since the last that did not
 
     def __iter__(self) -> Iterator[Pcm]:
         """Arrays of (channels, n) float32 at `rate_hz`, which is known from the first on."""
@@ -73,7 +80,10 @@ class Decoder:
             stream = self._choose(container)
             frames = self._frames(container, stream)
             if self._job.ffmpeg_format == "mp4":
-                frames = self._cut_padding(frames, stream)
+                frames = self._cut_padding(frames, stream, rounding_hz=COARSEST_MOVIE_HZ)
+            if self._is_ogg_vorbis(stream):
+                stream.codec_context.flags2 |= Flags2.skip_manual
+                frames = self._cut_padding(frames, stream, rounding_hz=None)
             total = 0
             for pcm in _batched(pcm for pcm, _ in frames):
                 total += pcm.shape[1]
@@ -90,7 +100,7 @@ class Decoder:
             "max_streams": str(self._job.limits.streams + 1),
         }
         if self._job.ffmpeg_format == "wav":
-            options |= {"ignore_length": str(int(not has_honest_sizes(self._file))), "max_size": str(IO_BYTES)}
+            options |= {"ignore_length": str(int(not has_honest_sizes(self._file))), "max_size": str(WAV_PACKET_BYTES)}
         try:
             return av.open(
                 self._file,
@@ -118,6 +128,7 @@ class Decoder:
             name = codec.name if codec else "unknown"
             raise MediaError(f"the audio codec {name} is not allowed", code="media_unsupported")
         codec.thread_count = 1
+        codec.options = {"err_detect": "crccheck"}
         self.codec = codec.name.removesuffix("float").removeprefix("lib")
         return stream
 
@@ -135,8 +146,17 @@ class Decoder:
                 self.damage = f"the file breaks off: {error}"
                 yield from self._decode(stream, None)
                 break
+            self._note_hole(stream, packet)
             yield from self._decode(stream, packet)
         yield from ((pcm, None) for pcm in self._normalise(None))
+
+    def _note_hole(self, stream: av.AudioStream, packet: av.Packet[av.AudioStream]) -> None:
+        """A FLAC frame that is damaged never becomes a packet; the number of the next one tells what is missing."""
+        if self._position and stream.codec_context.name == "flac" and packet.pts and packet.time_base:
+            missing = round(packet.pts * packet.time_base * self.rate_hz) - self._position - self._missing
+            if missing > 0:
+                self.damage = self.damage or f"{missing} samples are missing"
+                self._missing += min(missing, MAX_SILENCE_SAMPLES)
 
     def _decode(self, stream: av.AudioStream, packet: av.Packet[av.AudioStream] | None) -> Frames:
         declared = self._declared_samples(packet)
@@ -146,11 +166,14 @@ class Decoder:
             raise
         except av.error.FFmpegError as error:
             self.damage = self.damage or f"a packet does not decode: {error}"
-            if declared and self.rate_hz:
-                yield np.zeros((self.channels, min(declared, MAX_SILENCE_SAMPLES)), np.float32), None
+            self._missing += min(declared or 0, MAX_SILENCE_SAMPLES)
             return
         for frame in frames:
             for pcm in self._normalise(frame):
+                if self._missing:
+                    yield np.zeros((self.channels, self._missing), np.float32), None
+                self._position += self._missing + pcm.shape[1]
+                self._missing = 0
                 yield pcm, declared
 
     def _declared_samples(self, packet: av.Packet[av.AudioStream] | None) -> int | None:
@@ -180,10 +203,15 @@ class Decoder:
             self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=self.rate_hz)
             return [*drained, *(as_float32(part) for part in self._resampler.resample(frame))]
 
-    def _cut_padding(self, frames: Frames, stream: av.AudioStream) -> Frames:
-        """Cut the encoder's padding from the last frame of an MP4, which FFmpeg leaves there.
+    def _is_ogg_vorbis(self, stream: av.AudioStream) -> bool:
+        """FFmpeg counts a first packet that makes no sound, and would cut as much too early at the end."""
+        return self._job.ffmpeg_format == "ogg" and stream.codec_context.name == "vorbis"
 
-        The sample table says so by a shorter last sample (ISO/IEC 14496-12 §8.6.1.2), else the edit list (§8.6.6).
+    def _cut_padding(self, frames: Frames, stream: av.AudioStream, *, rounding_hz: int | None) -> Frames:
+        """Cut the encoder's padding from the last frame, where FFmpeg leaves it.
+
+        An MP4's sample table says so by a shorter last sample (ISO/IEC 14496-12 §8.6.1.2), else its edit list (§8.6.6)
+        does, in ticks of `rounding_hz` or finer; Vorbis by the last page's position (RFC 5334).
         """
         total, held = 0, None
         for pcm, declared in frames:
@@ -195,10 +223,10 @@ class Decoder:
             return
         pcm, declared = held
         n = pcm.shape[1]
-        excess = n - declared if declared is not None else 0
+        excess = n - declared if declared is not None and rounding_hz else 0
         if not excess and stream.duration and stream.time_base:
-            edited = total - round(stream.duration * stream.time_base * self.rate_hz)
-            excess = edited if edited > self.rate_hz // COARSEST_MOVIE_HZ else 0
+            beyond = total - round(stream.duration * stream.time_base * self.rate_hz)
+            excess = beyond if beyond > (self.rate_hz // rounding_hz if rounding_hz else 0) else 0
         yield (pcm[:, : n - excess] if 0 < excess < n else pcm), declared
 
 
@@ -220,22 +248,22 @@ def has_honest_sizes(file: Slice) -> bool:
     A recorder that was cut off leaves 0, 0xFFFFFFFF or an earlier length: then all that follows is data.
     """
     at, end = 12, file.seek(0, os.SEEK_END)
-    long_data: int | None = None
-    honest = False
-    while at + 8 <= end:
+    long_data, has_data = 0, False
+    for _ in range(MAX_WAV_CHUNKS):
+        if at + 8 > end:
+            break
         file.seek(at)
         name, size = struct.unpack("<4sI", file.read(8))
         if name == b"ds64":
-            long_data = struct.unpack("<8xQ", file.read(16).ljust(16, b"\0"))[0]
+            _, long_data = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
         if name == b"data":
-            honest = size > 0
-            size = long_data if size == 0xFFFFFFFF and long_data else size
-        if not name.isascii():
-            honest = False
+            has_data = size > 0
+            size = long_data if size == MAX_32 else size
+        if not all(0x20 <= byte < 0x7F for byte in name):
             break
-        at += 8 + size + (size & 1)
+        at += 8 + size + size % 2
     file.seek(0)
-    return honest and at - 1 <= end <= at + 8
+    return has_data and end - 8 < at <= end + 1
 
 
 def _batched(arrays: Iterator[Pcm]) -> Iterator[Pcm]:

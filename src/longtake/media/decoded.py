@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -85,7 +85,6 @@ class DecodedSegment:
         self._start, self._sha256 = start, sha256
         self._lock = threading.RLock()
         self._decoding: Decoding | None = None
-        self._arrays: Iterator[NDArray[np.float32]] = iter(())
         self._kept: deque[NDArray[np.float32]] = deque()
         self._kept_from = 0
         self._kept_to = 0
@@ -165,7 +164,7 @@ class DecodedSegment:
         with self._lock:
             if self._decoding is not None:
                 self._decoding.close()
-            self._decoding, self._arrays = None, iter(())
+            self._decoding = None
             self._kept.clear()
             self._kept_from = self._kept_to = 0
 
@@ -186,7 +185,6 @@ class DecodedSegment:
 
     def _begin(self) -> Decoding:
         decoding = self._decoding = self._start(self._sha256)
-        self._arrays = iter(decoding)
         self._format = (decoding.rate_hz, decoding.channels, decoding.codec)
         if self._samples is None and self._loudness is None:
             self._loudness = Loudness(rate_hz=decoding.rate_hz)
@@ -201,7 +199,7 @@ class DecodedSegment:
         window = WINDOW_S * decoding.rate_hz
         try:
             while self._kept_to < end:
-                pcm = next(self._arrays, None)
+                pcm = next(decoding, None)
                 if pcm is None:
                     self._reach_end(decoding)
                     return

@@ -19,7 +19,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -204,26 +203,33 @@ class Decoding:
             raise self._nonsense()
         self.rate_hz, self.channels, self.codec = rate_hz, channels, str(head.get("codec"))[:32]
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """The file's samples, in order.
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> NDArray[np.float32]:
+        """The next samples, in order.
 
         Raises:
             MediaError: The child was stopped (media_limit) or gave up.
         """
+        if self._closed:
+            raise StopIteration
         try:
-            while True:
-                kind, size = self._next_message()
-                if kind == DONE:
-                    damage = self._json(size).get("damage")
-                    self.damage = None if damage is None else str(damage)
-                    return
-                if kind != DATA:
-                    raise self._failure(kind, size)
-                yield self._pcm(size)
+            kind, size = self._next_message()
+            if kind == DATA:
+                return self._pcm(size)
+            if kind != DONE:
+                raise self._failure(kind, size)
+            damage = self._json(size).get("damage")
+            self.damage = None if damage is None else str(damage)
         except _ChildGone as error:
-            raise error.as_media_error() from error
-        finally:
             self.close()
+            raise error.as_media_error() from error
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        raise StopIteration
 
     def close(self) -> None:
         """Let go of the child; one that still decodes is killed."""
