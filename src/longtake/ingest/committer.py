@@ -92,6 +92,11 @@ class Committer:
         """How much waits in memory."""
         return self._queued_bytes
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def put(self, waiter: Waiter) -> None:
         """Queue a body; raises Unavailable when it is too late for that."""
         with self._lock:

@@ -137,6 +137,11 @@ class Receiver:
             raise
         return receipt.result()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether segments are still being stored."""
+        return self._committer.is_alive
+
     def close(self) -> None:
         """Store what has arrived, answer it, and end."""
         self._threads.shutdown()

@@ -215,7 +215,8 @@ def decode_cursor(cursor: str, *types: type) -> list[object]:
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
         raise Invalid("the cursor is not one that a list gave out") from error
-    if not isinstance(key, list) or [type(part) for part in key] != list(types):
+    is_ours = isinstance(key, list) and [type(part) for part in key] == list(types)
+    if not is_ours or any(isinstance(part, int) and not 0 <= part < 2**63 for part in key):
         raise Invalid("the cursor is not one that this list gave out")
     return key
 

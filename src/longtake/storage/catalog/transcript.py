@@ -79,6 +79,14 @@ def list_entries(
     return [_entry(row) for row in c.execute(query if limit is None else query.limit(limit))]
 
 
+def entries_of_segments(c: Connection, track_id: str, first: int, last: int) -> list[Entry]:
+    """What was heard on a track in the segments [first, last], in order."""
+    query = select(entries).where(
+        entries.c.track_id == track_id, entries.c.first_segment <= last, entries.c.last_segment >= first
+    )
+    return [_entry(row) for row in c.execute(query.order_by(entries.c.start_ms, entries.c.id))]
+
+
 def find_recognition(c: Connection, key: str) -> tuple[str, tuple[Word, ...], float | None] | None:
     """What was heard in an utterance: text, words (times from its start), confidence."""
     row = c.execute(select(recognitions).where(recognitions.c.key == key)).one_or_none()
