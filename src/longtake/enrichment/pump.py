@@ -7,6 +7,7 @@ the latest the one after a restart) starts them again. Media goes before speech:
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Lanes:
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str], Future[None]] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
+        self._last_run: dict[tuple[str, str], float] = {}
         self._wake = threading.Event()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -135,7 +137,8 @@ class Lanes:
             mixes = sessions.unsettled_mixes(c)
             speech = [track.id for track in tracks.unsettled_tracks(c, "speech")]
         for kind, keys in (("mix", mixes), ("media", media), ("speech", speech)):
-            for key in keys:
+            in_turns = sorted((self._last_run.get((kind, key), 0.0), place, key) for place, key in enumerate(keys))
+            for _, _, key in in_turns:
                 self._submit(kind, key)
         self._due_jobs()
 
@@ -161,6 +164,7 @@ class Lanes:
         finally:
             with self._lock:
                 self._running.pop(name, None)
+                self._last_run[name] = time.monotonic()
                 waits = bool(self._running) or did
             with self._changed:
                 self._changed.notify_all()

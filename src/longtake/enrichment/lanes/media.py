@@ -7,16 +7,19 @@ segment touches is found by comparing fingerprints and made anew. A run may be k
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from longtake.enrichment.lanes.timelines import Timeline, Timelines, fingerprint
+from sqlalchemy import Connection
+
+from longtake.enrichment.lanes.timelines import Change, Timeline, Timelines, fingerprint
 from longtake.media.blocks import EncodedBlock, Read, block_count, block_of, encode_block, input_span
 from longtake.media.decoded import DecodedSegment, DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS, Pcm, TrackPcm
 from longtake.model.errors import MediaError
 from longtake.model.session import LaneStatus, Segment, Track
-from longtake.model.timeline import RATE_HZ, Placed, ns_to_samples, samples_to_ns
+from longtake.model.timeline import RATE_HZ, Place, Placed, ns_to_samples, samples_to_ns
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
 from longtake.storage.catalog import derived, segments, sessions, tracks
 from longtake.storage.packs import Record
@@ -27,6 +30,10 @@ BLOCKS_VERSION = "aac-1"
 HOLE_PATIENCE_MS = 10_000
 """How long a missing segment holds up those behind it while its track is being recorded."""
 MAX_ATTEMPTS = 4
+SLICE_S = 0.5
+"""After this time a run lets others take their turn: a long import never keeps a short session from being played."""
+STEP_S = 10
+"""How much of a long segment is decoded at a time."""
 BATCH_BLOCKS = 6
 """Blocks that share a flush and a transaction."""
 
@@ -59,12 +66,16 @@ class MediaLane:
             self._timelines.forget(track_id)
             return False
         timeline = self._timelines.of(track_id)
+        until = time.monotonic() + SLICE_S
         did = False
         try:
             while not self._is_stopping() and (segment := self._next(track)) is not None:
-                self._take(track, timeline, segment)
                 did = True
-            did |= self._encode(track, timeline, is_final=False)
+                if not self._take(track, timeline, segment, until):
+                    return True
+                self._encode(track, timeline, is_final=False)
+                if time.monotonic() > until:
+                    return True
             return self._settle(track, timeline) or did
         except BaseException:
             self._timelines.forget(track_id)
@@ -81,45 +92,51 @@ class MediaLane:
                 return segment
         return segment if self._store.now_ms() - segment.stored_at_ms >= HOLE_PATIENCE_MS else None
 
-    def _take(self, track: Track, timeline: Timeline, segment: Segment) -> None:
-        """Decode and place one segment, making blocks of a long one while it is decoded."""
+    def _take(self, track: Track, timeline: Timeline, segment: Segment, until: float) -> bool:
+        """Decode and place one segment, making blocks of a long one while it is decoded.
+
+        Returns False when it is not done yet and others have their turn: the next run goes on where it was.
+        """
         try:
             decoded = self._pcm.open(segment.sha256)
             place = timeline.place(segment, decoded.rate_hz)
-            step = 0
-            grown_ns = 0
-            while decoded.samples is None and not self._is_stopping():
-                step += 1
-                known = decoded.advance(step * 10 * decoded.rate_hz)
+            while decoded.samples is None:
+                if self._is_stopping() or time.monotonic() > until:
+                    return False
+                known = decoded.advance(decoded.samples_so_far + STEP_S * decoded.rate_hz)
                 if decoded.samples is None:  # a long one: what is decoded so far is played already
-                    grown = Placed(
-                        index=segment.index,
-                        sha256=segment.sha256,
-                        place=place,
-                        samples=known,
-                        channels=decoded.channels,
-                    )
-                    timeline.put(grown, segment.start_ms)
-                    self._encode(track, timeline, is_final=False)
-                    grown_ns = grown.end_ns
-                    self._note_length(track, timeline)
-            if decoded.samples is None:
-                return  # stopping: the next start takes it from the beginning
+                    self._grow(track, timeline, segment, place, decoded, known)
             if decoded.samples == 0:
                 raise MediaError("there is no sound in it")
         except MediaError as error:
             self._fail(track, timeline, segment, error)
-            return
-        self._done(track, timeline, segment, decoded, grown_ns)
+        else:
+            self._done(track, timeline, segment, decoded)
+        return True
 
-    def _done(self, track: Track, timeline: Timeline, segment: Segment, decoded: DecodedSegment, grown_ns: int) -> None:
-        """Note what was learnt of a segment; up to `grown_ns` its sound was known already."""
+    def _grow(
+        self, track: Track, timeline: Timeline, segment: Segment, place: Place, decoded: DecodedSegment, known: int
+    ) -> None:
+        """A long segment is known further: make its blocks, tell whoever plays or transcribes what is there."""
+        grown = Placed(
+            index=segment.index, sha256=segment.sha256, place=place, samples=known, channels=decoded.channels
+        )
+        timeline.put(grown, segment.start_ms)
+        self._encode(track, timeline, is_final=False)
+        with self._store.db.write() as c:
+            tracks.update_track(
+                c, track.id, length_ns=timeline.length_ns, channels=timeline.channels, speech_settled=False
+            )
+            sessions.update_session(c, track.session_id, mix_settled=False)
+        self._store.bus.publish("work", track.session_id)
+
+    def _done(self, track: Track, timeline: Timeline, segment: Segment, decoded: DecodedSegment) -> None:
         assert decoded.samples is not None
         place = timeline.place(segment, decoded.rate_hz)
         placed = Placed(
             index=segment.index, sha256=segment.sha256, place=place, samples=decoded.samples, channels=decoded.channels
         )
-        moved = timeline.put(placed, segment.start_ms)
+        change = timeline.put(placed, segment.start_ms)
         stats = decoded.stats
         with self._store.db.write() as c:
             segments.update_segment(
@@ -136,10 +153,7 @@ class MediaLane:
                 error_code="media_damaged" if decoded.damage else None,
                 error_detail=decoded.damage,
             )
-            for other in moved:
-                segments.move_segment(c, track.id, other.index, other.place)
-            changed_ns = min(max(placed.start_ns, grown_ns), *(one.start_ns for one in moved), placed.end_ns)
-            tracks.note_change(c, track.id, timeline.length_ns, timeline.channels, ns_to_samples(changed_ns, SPEECH_HZ))
+            self._note_change(c, track, timeline, change)
         self._store.bus.publish("segment_status", track.session_id, track_id=track.id, index=segment.index)
 
     def _fail(self, track: Track, timeline: Timeline, segment: Segment, error: MediaError) -> None:
@@ -147,9 +161,9 @@ class MediaLane:
         attempts = segment.attempts + 1
         is_last = not error.is_retryable or attempts >= MAX_ATTEMPTS
         columns: dict[str, object] = {"attempts": attempts, "error_code": error.code, "error_detail": error.detail}
-        moved: list[Placed] = []
+        change = None
         if is_last:
-            moved = timeline.lose(segment)
+            change = timeline.lose(segment)
             columns |= {
                 "media": LaneStatus.FAILED,
                 "speech": LaneStatus.DONE,
@@ -158,25 +172,17 @@ class MediaLane:
             }
         with self._store.db.write() as c:
             segments.update_segment(c, segments.get_segment(c, track.id, segment.index), **columns)
-            for other in moved:
-                segments.move_segment(c, track.id, other.index, other.place)
-            if is_last:
-                changed_ns = min((one.start_ns for one in moved), default=timeline.length_ns)
-                tracks.note_change(
-                    c, track.id, timeline.length_ns, timeline.channels, ns_to_samples(changed_ns, SPEECH_HZ)
-                )
+            if change is not None:
+                self._note_change(c, track, timeline, change)
         self._store.bus.publish(
             "segment_status", track.session_id, track_id=track.id, index=segment.index, error=error.code
         )
 
-    def _note_length(self, track: Track, timeline: Timeline) -> None:
-        """A long segment has grown: say so to whoever plays or transcribes what is there."""
-        with self._store.db.write() as c:
-            tracks.update_track(
-                c, track.id, length_ns=timeline.length_ns, channels=timeline.channels, speech_settled=False
-            )
-            sessions.update_session(c, track.session_id, mix_settled=False)
-        self._store.bus.publish("work", track.session_id)
+    def _note_change(self, c: Connection, track: Track, timeline: Timeline, change: Change) -> None:
+        for other in change.moved:
+            segments.move_segment(c, track.id, other.index, other.place)
+        from_sample = ns_to_samples(change.from_ns, SPEECH_HZ)
+        tracks.note_change(c, track.id, timeline.length_ns, timeline.channels, from_sample)
 
     def _encode(self, track: Track, timeline: Timeline, *, is_final: bool) -> bool:
         """Make the blocks that are missing or stale; returns whether there were any."""
@@ -211,7 +217,7 @@ class MediaLane:
             if segments.first_pending(c, track.id, "media") is not None:
                 return False
             is_final = tracks.get_track(c, track.id).is_ended
-        did = self._encode(track, timeline, is_final=True) if is_final else False
+        did = self._encode(track, timeline, is_final=is_final)
         if self._is_stopping():
             return did
         with self._store.db.write() as c:

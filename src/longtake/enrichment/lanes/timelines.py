@@ -43,6 +43,14 @@ class Known:
     start_ms: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a change of one segment did: the sound may differ from `from_ns` on, and later segments moved with it."""
+
+    from_ns: int
+    moved: list[Placed]
+
+
 class Timeline:
     """The decoded segments of one track, by index. Thread-safe."""
 
@@ -118,8 +126,8 @@ class Timeline:
             at = self._position(segment.index)
             return self._place(at, segment.index, segment.start_ms, rate_hz)
 
-    def put(self, placed: Placed, start_ms: int | None) -> list[Placed]:
-        """Add a segment or replace it (it may have grown); returns the later ones that moved with it."""
+    def put(self, placed: Placed, start_ms: int | None) -> Change:
+        """Add a segment or replace it (it may have grown)."""
         with self._lock:
             self._lost.pop(placed.index, None)
             at = self._position(placed.index)
@@ -130,21 +138,17 @@ class Timeline:
                 self._known[at] = Known(placed, start_ms)
             else:
                 self._known.insert(at, Known(placed, start_ms))
-            moved = self._settle(at + 1)
-            self._touch(at, at + 1 + len(moved), changed_ns)
-            return moved
+            return self._change(at + 1, changed_ns)
 
-    def lose(self, segment: Segment) -> list[Placed]:
-        """Note that a segment cannot be decoded; returns the later ones that moved."""
+    def lose(self, segment: Segment) -> Change:
+        """Note that a segment cannot be decoded."""
         with self._lock:
             self._lost[segment.index] = segment.duration_ms
             at = self._position(segment.index)
             changed_ns = self._known[at - 1].placed.end_ns if at else 0
             if at < len(self._known) and self._known[at].placed.index == segment.index:
                 changed_ns = min(changed_ns, self._known.pop(at).placed.start_ns)
-            moved = self._settle(at)
-            self._touch(at, at + len(moved), changed_ns)
-            return moved
+            return self._change(at, changed_ns)
 
     def _position(self, index: int) -> int:
         return bisect_left(self._known, index, key=lambda known: known.placed.index)
@@ -162,16 +166,16 @@ class Timeline:
             at += 1
         return moved
 
-    def _touch(self, first: int, last: int, changed_ns: int) -> None:
-        """The segments at some positions have changed, and with them the sound from a moment on."""
-        changed = self._known[max(0, first - 1) : last + 1]
-        self._is_ordered &= all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(changed))
-        changed_ns = min(changed_ns, *(known.placed.start_ns for known in self._known[first + 1 : last]), changed_ns)
-        sample = ns_to_samples(max(0, changed_ns - TOUCH_MARGIN_NS), RATE_HZ)
+    def _change(self, at: int, changed_ns: int) -> Change:
+        """The sound has changed from a moment on, which lies before position `at`: what follows from it."""
+        moved = self._settle(at)
+        nearby = self._known[max(0, at - 2) : at + len(moved) + 1]
+        self._is_ordered &= all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(nearby))
+        changed_ns = min([changed_ns, *(placed.start_ns for placed in moved)])
+        block = block_of(ns_to_samples(max(0, changed_ns - TOUCH_MARGIN_NS), RATE_HZ))
         self._version += 1
-        self._checked = {
-            owner: (settings, min(count, block_of(sample))) for owner, (settings, count) in self._checked.items()
-        }
+        self._checked = {owner: (known, min(count, block)) for owner, (known, count) in self._checked.items()}
+        return Change(from_ns=changed_ns, moved=moved)
 
     def _place(self, at: int, index: int, start_ms: int | None, rate_hz: int) -> Place:
         before = self._known[at - 1].placed if at else None
