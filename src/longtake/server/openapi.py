@@ -1,0 +1,61 @@
+"""The OpenAPI document: the framework's part, the plain routes, and what every operation has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from longtake.server.streams import PlainRoute
+from longtake.wire.base import Problem
+from longtake.wire.sessions import SessionAnswer
+from longtake.wire.tracks import ReceiptAnswer
+
+REF = "#/components/schemas/{model}"
+PROBLEM = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+    "description": "The same key with the same request does it once and gives the same answer again, for a day.",
+}
+METHODS = ("get", "put", "post", "patch", "delete")
+
+
+def document(app: FastAPI, plain: Sequence[PlainRoute]) -> dict[str, Any]:
+    """The whole document."""
+    made = get_openapi(
+        title="longtake",
+        version=app.version,
+        description="Recording sessions: segments are durable when acknowledged, a session is whole when it ends.",
+        routes=app.routes,
+    )
+    for route in plain:
+        made["paths"].setdefault(route.path, {})[route.method.lower()] = route.operation
+    schemas = made.setdefault("components", {}).setdefault("schemas", {})
+    _, own = models_json_schema(
+        [(Problem, "serialization"), (ReceiptAnswer, "serialization"), (SessionAnswer, "serialization")],
+        ref_template=REF,
+    )
+    for name, schema in own["$defs"].items():
+        schemas.setdefault(name, schema)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for path in made["paths"].values():
+        for method in METHODS:
+            if method in path:
+                _complete(method, path[method])
+    return made
+
+
+def _complete(method: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    if "422" in responses:
+        responses["422"] = {"description": "The request does not make sense: `invalid_request`, …", "content": PROBLEM}
+    responses["default"] = {"description": "Any other problem.", "content": PROBLEM}
+    if method == "post":
+        operation["parameters"] = [*operation.get("parameters", []), IDEMPOTENCY_KEY]

@@ -1,0 +1,135 @@
+"""Errors as `application/problem+json` (RFC 9457): ours with their code, the framework's, and what nobody foresaw."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from longtake.model.errors import LongtakeError, Rejected, Unavailable
+
+log = logging.getLogger(__name__)
+
+MAX_ERRORS = 20
+RETRY_AFTER_S = 1
+HTTP_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
+
+
+class CrossSite(Rejected):
+    """A browser sent it from another site's page."""
+
+    code = "cross_site"
+    http_status = 403
+
+
+class HostNotAllowed(Rejected):
+    """The Host header names none of the hosts that are answered."""
+
+    code = "host_not_allowed"
+    http_status = 421
+
+
+class RangeNotSatisfiable(Rejected):
+    """The range begins behind the end."""
+
+    code = "range_not_satisfiable"
+    http_status = 416
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"there are {size_bytes} bytes", size_bytes=size_bytes)
+        self.headers = {"Content-Range": f"bytes */{size_bytes}"}
+
+
+class KeyReused(Rejected):
+    """The Idempotency-Key was used for another request."""
+
+    code = "idempotency_key_reused"
+    http_status = 422
+
+
+class LengthMissing(Rejected):
+    """The body's length must be known."""
+
+    code = "length_required"
+    http_status = 411
+
+
+class ProblemResponse(Response):
+    """A problem."""
+
+    media_type = "application/problem+json"
+
+    def __init__(
+        self, *, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **fields: object
+    ) -> None:
+        body = {
+            **fields,
+            "type": f"/problems/{code}",
+            "title": code.replace("_", " ").capitalize(),
+            "status": status,
+            "detail": detail,
+            "code": code,
+        }
+        super().__init__(json.dumps(body, default=str), status_code=status, headers=headers)
+
+
+def problem_of(error: LongtakeError) -> ProblemResponse:
+    """One of our errors as an answer."""
+    headers = dict(getattr(error, "headers", {}))
+    if isinstance(error, Unavailable):
+        headers.setdefault("Retry-After", str(error.fields.get("retry_after_s", RETRY_AFTER_S)))
+    return ProblemResponse(
+        status=error.http_status, code=error.code, detail=error.detail, headers=headers, **error.fields
+    )
+
+
+def unexpected() -> ProblemResponse:
+    """What is said of an error that nobody foresaw: nothing of it."""
+    return ProblemResponse(
+        status=500, code="internal_error", detail="something unexpected went wrong; the server's log says more"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of the application answered as a problem."""
+    app.add_exception_handler(LongtakeError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(ClientDisconnect, _gone)
+
+
+async def _ours(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, LongtakeError)
+    if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("%s: %s", error.code, error.detail)
+    return problem_of(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [
+        {"where": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
+        for one in error.errors()[:MAX_ERRORS]
+    ]
+    detail = "; ".join(f"{one['where']}: {one['message']}" for one in found[:3])
+    return ProblemResponse(status=422, code="invalid_request", detail=detail, errors=found)
+
+
+async def _framework(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return ProblemResponse(
+        status=error.status_code,
+        code=HTTP_CODES.get(error.status_code, "invalid_request"),
+        detail=str(error.detail),
+        headers=dict(error.headers or {}),
+    )
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return ProblemResponse(status=400, code="short_body", detail="the connection ended before the body did")

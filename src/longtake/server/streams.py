@@ -1,0 +1,192 @@
+"""Bytes in and out: segments, whole files, HLS, downloads. Plain routes; each says for the OpenAPI document what it is.
+
+Nothing here holds more than a piece of a body, and a slow client holds no thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from longtake.access import Action
+from longtake.enrichment.playback import Readable
+from longtake.ingest.protocol import announce
+from longtake.model.errors import Invalid, NotFound
+from longtake.model.session import TrackKind
+from longtake.runtime import Runtime
+from longtake.server.idempotency import Idempotency
+from longtake.server.readable import send_readable
+from longtake.server.routing import fingerprint
+from longtake.server.views import SessionViews
+from longtake.sessions.lifecycle import Announced
+from longtake.sessions.manager import NewSession, NewTrack
+from longtake.storage.catalog import sessions
+from longtake.wire.tracks import ReceiptAnswer
+
+MEDIA_THREADS = 8
+MAKING_THREADS = 4
+WAIT_FOR_FILE_S = 3.0
+KNOWN_TRACKS = 10_000
+MAX_NAME = 255
+MAX_DIGITS = 9
+IMMUTABLE = "private, max-age=86400, immutable"
+
+Result = TypeVar("Result")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainRoute:
+    """A route beside the framework's: what it needs, what does it, what the document says of it."""
+
+    method: str
+    path: str
+    action: Action
+    endpoint: Endpoint
+    operation: dict[str, Any]
+
+
+class Streams:
+    """The endpoints that send and take bytes."""
+
+    def __init__(self, runtime: Runtime, views: SessionViews, idempotency: Idempotency) -> None:
+        self._run = runtime
+        self._views = views
+        self._idempotency = idempotency
+        self._media = CapacityLimiter(MEDIA_THREADS)
+        self._making = CapacityLimiter(MAKING_THREADS)
+        self._session_of: dict[str, str] = {}
+
+    async def put_segment(self, request: Request) -> Response:
+        """Store a segment; the answer is its receipt: it is durable."""
+        path, query, headers = request.path_params, request.query_params, request.headers
+        await self._check_track(path["session_id"], path["track_id"])
+        announcement = announce(
+            track_id=path["track_id"],
+            index=path["index"],
+            start_ms=query.get("start_ms"),
+            duration_ms=query.get("duration_ms"),
+            repr_digest=headers.get("repr-digest"),
+            content_length=headers.get("content-length"),
+        )
+        receipt = await self._run.receiver.receive(announcement, request.stream())
+        body = ReceiptAnswer.of(receipt).model_dump_json()
+        return Response(body, 201 if receipt.is_new else 200, media_type="application/json")
+
+    async def get_segment_media(self, request: Request) -> Response:
+        """A segment's bytes as they were received."""
+        path = request.path_params
+        index = announce(track_id=path["track_id"], index=path["index"]).index
+        found = await self._read(self._run.playback.original, path["session_id"], path["track_id"], index)
+        return self._send(request, found, file_name=f"{path['track_id'][:8]}_{index}")
+
+    async def import_recording(self, request: Request) -> Response:
+        """Take a whole recorded file as a session that has ended."""
+        name = request.query_params.get("name", "")
+        if len(name) > MAX_NAME:
+            raise Invalid(f"a name has at most {MAX_NAME} characters")
+        key = request.headers.get("idempotency-key")
+        run = partial(self._import, request, name)
+        if key is None:
+            return await run()
+        said = request.headers.get("content-length", "") + request.headers.get("repr-digest", "")
+        return await self._idempotency.answer(key, fingerprint(request, said.encode()), run)
+
+    async def get_playlist(self, request: Request) -> Response:
+        """The HLS playlist of the mix (`audio`) or of a track: while recording and after."""
+        path = request.path_params
+        text = await self._read(self._run.playback.playlist, path["session_id"], path["what"])
+        return Response(text, media_type="application/vnd.apple.mpegurl", headers={"Cache-Control": "no-cache"})
+
+    async def get_init(self, request: Request) -> Response:
+        """What an HLS player needs before the first block."""
+        await self._read(self._run.sessions.get, request.path_params["session_id"])
+        data = self._run.playback.init(_number(request, "channels"))
+        return Response(data, media_type="audio/mp4", headers={"Cache-Control": IMMUTABLE})
+
+    async def get_block(self, request: Request) -> Response:
+        """Ten seconds of sound for an HLS player. An address never changes its bytes."""
+        path, number, revision = request.path_params, _number(request, "block"), _number(request, "revision")
+        data = await self._read(self._run.playback.block, path["session_id"], path["what"], number, revision)
+        return Response(data, media_type="audio/mp4", headers={"Cache-Control": IMMUTABLE})
+
+    async def get_media(self, request: Request) -> Response:
+        """The whole mix (`audio`) or track as one M4A file."""
+        path = request.path_params
+        found = await self._read(self._run.playback.m4a, path["session_id"], path["what"])
+        return self._send(request, found)
+
+    async def download_file(self, request: Request) -> Response:
+        """One file of a session."""
+        path = request.path_params
+        open_file = partial(self._run.files.open, path["session_id"], path["file_type"], wait_s=WAIT_FOR_FILE_S)
+        download = await to_thread.run_sync(open_file, limiter=self._making)
+        return self._send(request, download.content, file_name=download.name)
+
+    async def _import(self, request: Request, name: str) -> Response:
+        session_id, track_id = await to_thread.run_sync(self._begin_import, name, request.headers)
+        try:
+            announcement = announce(
+                track_id=track_id,
+                index=0,
+                repr_digest=request.headers.get("repr-digest"),
+                content_length=request.headers.get("content-length"),
+            )
+            await self._run.receiver.receive(
+                announcement, request.stream(), limit_bytes=self._run.settings.max_import_bytes
+            )
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(self._forget_import, session_id))
+            raise
+        body = await to_thread.run_sync(self._end_import, session_id, track_id)
+        return Response(body, 201, media_type="application/json")
+
+    def _begin_import(self, name: str, headers: Any) -> tuple[str, str]:
+        device_id = headers.get("x-longtake-device")
+        title = PurePath(name.replace("\\", "/")).stem.strip() or None
+        session = self._run.sessions.create(NewSession(title=title, device_id=device_id and device_id[:64]))
+        track = self._run.sessions.declare_track(session.id, NewTrack(kind=TrackKind.UPLOAD, name=name[:100] or None))
+        return session.id, track.id
+
+    def _end_import(self, session_id: str, track_id: str) -> str:
+        self._run.lifecycle.start(session_id)
+        session = self._run.lifecycle.end(session_id, [Announced(track_id=track_id, segments=1)])
+        return self._views.of(session).model_dump_json()
+
+    def _forget_import(self, session_id: str) -> None:
+        """Remove the session of a file that did not arrive; nothing refers to it."""
+        with self._run.store.db.write() as c:
+            if not sessions.get_session(c, session_id).counts.total:
+                sessions.delete_session(c, session_id)
+
+    async def _check_track(self, session_id: str, track_id: str) -> None:
+        """Refuse a track that is not of this session; what is known once is not asked again."""
+        known = self._session_of.get(track_id)
+        if known is None:
+            track = await self._read(self._run.sessions.track, session_id, track_id)
+            if len(self._session_of) >= KNOWN_TRACKS:
+                self._session_of.clear()
+            known = self._session_of[track_id] = track.session_id
+        if known != session_id:
+            raise NotFound("track", track_id)
+
+    async def _read(self, function: Callable[..., Result], *args: object) -> Result:
+        return await to_thread.run_sync(partial(function, *args), limiter=self._media)
+
+    def _send(self, request: Request, readable: Readable, *, file_name: str | None = None) -> Response:
+        return send_readable(request, readable, self._media, file_name=file_name)
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise Invalid(f"{name} is a whole number", field=name)
+    return int(text)
