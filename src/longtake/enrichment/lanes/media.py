@@ -7,22 +7,20 @@ segment touches is found by comparing fingerprints and made anew. A run may be k
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from longtake.enrichment.lanes.blocks import Turn, Wanted, decided_blocks, put_blocks
 from longtake.enrichment.lanes.timelines import Change, Timeline, Timelines, fingerprint
-from longtake.media.blocks import EncodedBlock, Read, block_count, block_of, encode_block, input_span
+from longtake.media.blocks import block_count, input_span
 from longtake.media.decoded import DecodedSegment, DecodedSegments
-from longtake.media.timeline_pcm import CONTEXT_NS, Pcm, TrackPcm
+from longtake.media.timeline_pcm import Pcm, TrackPcm
 from longtake.model.errors import MediaError
 from longtake.model.session import LaneStatus, Segment, Track
 from longtake.model.timeline import RATE_HZ, Place, Placed, ns_to_samples, samples_to_ns
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
 from longtake.storage.catalog import derived, segments, sessions, tracks
-from longtake.storage.packs import Record
 from longtake.storage.store import Store
 
 BLOCKS_VERSION = "aac-1"
@@ -30,21 +28,8 @@ BLOCKS_VERSION = "aac-1"
 HOLE_PATIENCE_MS = 10_000
 """How long a missing segment holds up those behind it while its track is being recorded."""
 MAX_ATTEMPTS = 4
-SLICE_S = 0.5
-"""After this time a run lets others take their turn: a long import never keeps a short session from being played."""
 STEP_S = 10
 """How much of a long segment is decoded at a time."""
-BATCH_BLOCKS = 6
-"""Blocks that share a flush and a transaction."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A block that is to be made, and the digest of what it is made from."""
-
-    number: int
-    made_from: str
-    total_samples: int | None
 
 
 class MediaLane:
@@ -66,17 +51,14 @@ class MediaLane:
             self._timelines.forget(track_id)
             return False
         timeline = self._timelines.of(track_id)
-        until = time.monotonic() + SLICE_S
+        turn = Turn(self._is_stopping)
         did = False
         try:
-            while not self._is_stopping() and (segment := self._next(track)) is not None:
+            while (segment := self._next(track)) is not None:
                 did = True
-                if not self._take(track, timeline, segment, until):
+                if not self._take(track, timeline, segment, turn) or not self._encode(track, timeline, turn):
                     return True
-                self._encode(track, timeline, is_final=False)
-                if time.monotonic() > until:
-                    return True
-            return self._settle(track, timeline) or did
+            return self._settle(track, timeline, turn) or did
         except BaseException:
             self._timelines.forget(track_id)
             raise
@@ -92,7 +74,7 @@ class MediaLane:
                 return segment
         return segment if self._store.now_ms() - segment.stored_at_ms >= HOLE_PATIENCE_MS else None
 
-    def _take(self, track: Track, timeline: Timeline, segment: Segment, until: float) -> bool:
+    def _take(self, track: Track, timeline: Timeline, segment: Segment, turn: Turn) -> bool:
         """Decode and place one segment, making blocks of a long one while it is decoded.
 
         Returns False when it is not done yet and others have their turn: the next run goes on where it was.
@@ -101,11 +83,11 @@ class MediaLane:
             decoded = self._pcm.open(segment.sha256)
             place = timeline.place(segment, decoded.rate_hz)
             while decoded.samples is None:
-                if self._is_stopping() or time.monotonic() > until:
+                if turn.is_over():
                     return False
                 known = decoded.advance(decoded.samples_so_far + STEP_S * decoded.rate_hz)
                 if decoded.samples is None:  # a long one: what is decoded so far is played already
-                    self._grow(track, timeline, segment, place, decoded, known)
+                    self._grow(track, timeline, segment, place, decoded, known, turn)
             if decoded.samples == 0:
                 raise MediaError("there is no sound in it")
         except MediaError as error:
@@ -115,14 +97,21 @@ class MediaLane:
         return True
 
     def _grow(
-        self, track: Track, timeline: Timeline, segment: Segment, place: Place, decoded: DecodedSegment, known: int
+        self,
+        track: Track,
+        timeline: Timeline,
+        segment: Segment,
+        place: Place,
+        decoded: DecodedSegment,
+        known: int,
+        turn: Turn,
     ) -> None:
         """A long segment is known further: make its blocks, tell whoever plays or transcribes what is there."""
         grown = Placed(
             index=segment.index, sha256=segment.sha256, place=place, samples=known, channels=decoded.channels
         )
         timeline.put(grown, segment.start_ms)
-        self._encode(track, timeline, is_final=False)
+        self._encode(track, timeline, turn)
         with self._store.db.write() as c:
             tracks.update_track(
                 c, track.id, length_ns=timeline.length_ns, channels=timeline.channels, speech_settled=False
@@ -184,18 +173,17 @@ class MediaLane:
         from_sample = ns_to_samples(change.from_ns, SPEECH_HZ)
         tracks.note_change(c, track.id, timeline.length_ns, timeline.channels, from_sample)
 
-    def _encode(self, track: Track, timeline: Timeline, *, is_final: bool) -> bool:
-        """Make the blocks that are missing or stale; returns whether there were any."""
+    def _encode(self, track: Track, timeline: Timeline, turn: Turn, *, is_final: bool = False) -> bool:
+        """Make the blocks that are missing or stale; returns whether there is none left."""
         version, channels = timeline.version, timeline.channels
         wanted, upto = self._wanted(track, timeline, channels, is_final=is_final)
 
         def read(start: int, end: int) -> Pcm:
             return read_track(timeline, self._pcm, channels, start, end)
 
-        put_blocks(self._store, track.session_id, track.id, channels, read, wanted, self._is_stopping)
-        if not self._is_stopping():
-            timeline.note_checked(track.id, channels, upto, version)
-        return bool(wanted)
+        made = put_blocks(self._store, track.session_id, track.id, channels, read, wanted, turn.is_over)
+        timeline.note_checked(track.id, channels, upto if made == len(wanted) else wanted[made].number, version)
+        return made == len(wanted)
 
     def _wanted(self, track: Track, timeline: Timeline, channels: int, *, is_final: bool) -> tuple[list[Wanted], int]:
         """Which blocks to make, and up to where all are then up to date."""
@@ -211,15 +199,14 @@ class MediaLane:
                 wanted.append(Wanted(number=number, made_from=made_from, total_samples=total if is_final else None))
         return wanted, upto
 
-    def _settle(self, track: Track, timeline: Timeline) -> bool:
+    def _settle(self, track: Track, timeline: Timeline, turn: Turn) -> bool:
         """At the end of the track its last block; then, if nothing else came meanwhile, the lane rests."""
         with self._store.db.read() as c:
             if segments.first_pending(c, track.id, "media") is not None:
                 return False
             is_final = tracks.get_track(c, track.id).is_ended
-        did = self._encode(track, timeline, is_final=is_final)
-        if self._is_stopping():
-            return did
+        if not self._encode(track, timeline, turn, is_final=is_final):
+            return not self._is_stopping()
         with self._store.db.write() as c:
             now = tracks.get_track(c, track.id)
             if segments.first_pending(c, track.id, "media") is None and now.is_ended == is_final:
@@ -228,18 +215,7 @@ class MediaLane:
                 tracks.update_track(c, track.id, media_settled=True, length_ns=timeline.length_ns)
                 sessions.update_session(c, track.session_id, mix_settled=False)
                 return True
-        return did
-
-
-def decided_blocks(length_samples: int, *, is_final: bool) -> int:
-    """How many blocks are decided when a recording is known up to a sample: all of them at its end."""
-    if is_final:
-        return block_count(length_samples)
-    known = length_samples - ns_to_samples(CONTEXT_NS, RATE_HZ)
-    count = block_of(max(0, known))
-    while count and input_span(count - 1, None)[1] > known:
-        count -= 1
-    return count
+        return False
 
 
 def block_source(timeline: Timeline, number: int, channels: int, total: int, *, is_final: bool) -> str:
@@ -258,51 +234,3 @@ def around(timeline: Timeline, start: int, end: int) -> list[Placed]:
 def read_track(timeline: Timeline, pcm: DecodedSegments, channels: int, start: int, end: int) -> Pcm:
     """Samples [start, end) of a track at 48 kHz as it is known now, (channels, n)."""
     return TrackPcm(around(timeline, start, end), pcm, rate_hz=RATE_HZ, channels=channels).read(start, end)
-
-
-def put_blocks(
-    store: Store,
-    session_id: str,
-    owner_id: str,
-    channels: int,
-    read: Read,
-    wanted: list[Wanted],
-    is_stopping: Callable[[], bool],
-) -> None:
-    """Encode blocks and store them, several to a flush."""
-    for first in range(0, len(wanted), BATCH_BLOCKS):
-        if is_stopping():
-            return
-        batch = [
-            (one, encode_block(read, block=one.number, channels=channels, total_samples=one.total_samples))
-            for one in wanted[first : first + BATCH_BLOCKS]
-        ]
-        store_blocks(store, session_id, owner_id, channels, batch)
-
-
-def store_blocks(
-    store: Store, session_id: str, owner_id: str, channels: int, batch: list[tuple[Wanted, EncodedBlock]]
-) -> None:
-    """Bytes first, then the rows, in place of earlier revisions."""
-    digests = [hashlib.sha256(made.payload).hexdigest() for _, made in batch]
-    records = [
-        Record(head={"kind": "block", "owner": owner_id, "number": one.number, "sha256": sha256}, body=[made.payload])
-        for (one, made), sha256 in zip(batch, digests, strict=True)
-    ]
-    locators = store.blobs.append("derived", records)
-    with store.db.write() as c:
-        have = derived.block_keys(c, owner_id, batch[0][0].number)
-        for (one, made), sha256, locator in zip(batch, digests, locators, strict=True):
-            block = derived.Block(
-                owner_id=owner_id,
-                number=one.number,
-                revision=have[one.number][0] + 1 if one.number in have else 1,
-                made_from=one.made_from,
-                sha256=sha256,
-                size_bytes=len(made.payload),
-                samples=made.samples,
-                channels=channels,
-                frame_sizes=made.sizes.astype(">u2").tobytes(),
-                peaks=made.peaks,
-            )
-            derived.put_block(c, session_id, block, locator)

@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from longtake.enrichment.lanes.media import BLOCKS_VERSION, Wanted, around, decided_blocks, put_blocks
+from longtake.enrichment.lanes.blocks import Turn, Wanted, decided_blocks, put_blocks
+from longtake.enrichment.lanes.media import BLOCKS_VERSION, around
 from longtake.enrichment.lanes.timelines import Timeline, Timelines, fingerprint
 from longtake.media.blocks import block_count, input_span
 from longtake.media.decoded import DecodedSegments
@@ -55,11 +56,16 @@ class MixLane:
             if track.kind in AUDIO_KINDS and track.counts.total
         ]
         is_final = all(track.is_ended and not track.counts.pending for track in session.tracks)
-        did = self._copy(session, parts[0]) if len(parts) == 1 else self._encode(session, parts, is_final)
-        return self._settle(session, parts, is_final) or did
+        turn = Turn(self._is_stopping)
+        is_done = (
+            self._copy(session, parts[0], turn) if len(parts) == 1 else self._encode(session, parts, is_final, turn)
+        )
+        if not is_done:
+            return not self._is_stopping()
+        return self._settle(session, parts, is_final)
 
-    def _copy(self, session: Session, part: Part) -> bool:
-        """One track: its blocks are the mix."""
+    def _copy(self, session: Session, part: Part, turn: Turn) -> bool:
+        """One track: its blocks are the mix. Returns whether there is none left to copy."""
         with self._store.db.read() as c:
             theirs = derived.block_keys(c, part.track.id)
             ours = derived.block_keys(c, session.id)
@@ -69,8 +75,8 @@ class MixLane:
             if number not in ours or ours[number][1] != made_from
         ]  # fmt: skip
         for first in range(0, len(stale), 100):
-            if self._is_stopping():
-                return True
+            if turn.is_over():
+                return False
             with self._store.db.write() as c:
                 for number, (block, locator) in derived.locate_blocks(
                     c, part.track.id, stale[first : first + 100]
@@ -78,10 +84,10 @@ class MixLane:
                     revision = ours[number][0] + 1 if number in ours else 1
                     copy = replace(block, owner_id=session.id, revision=revision)
                     derived.put_block(c, session.id, copy, locator)
-        return bool(stale)
+        return True
 
-    def _encode(self, session: Session, parts: list[Part], is_final: bool) -> bool:
-        """Several tracks: make the blocks that are missing or stale."""
+    def _encode(self, session: Session, parts: list[Part], is_final: bool, turn: Turn) -> bool:
+        """Several tracks: make the blocks that are missing or stale. Returns whether there is none left."""
         channels = max((part.timeline.channels for part in parts), default=1)
         total = max((part.timeline.length_samples for part in parts), default=0)
         upto = decided_blocks(total if is_final else _frontier(parts), is_final=is_final)
@@ -106,11 +112,11 @@ class MixLane:
             ]
             return Mix(tracks, session.balance).read(start, end)
 
-        put_blocks(self._store, session.id, session.id, channels, read, wanted, self._is_stopping)
-        if not self._is_stopping():
-            for part, version in zip(parts, versions, strict=True):
-                part.timeline.note_checked(session.id, settings, upto, version)
-        return bool(wanted)
+        made = put_blocks(self._store, session.id, session.id, channels, read, wanted, turn.is_over)
+        is_done = made == len(wanted)
+        for part, version in zip(parts, versions, strict=True):
+            part.timeline.note_checked(session.id, settings, upto if is_done else wanted[made].number, version)
+        return is_done
 
     def _source(
         self, session: Session, parts: list[Part], number: int, channels: int, total: int, is_final: bool

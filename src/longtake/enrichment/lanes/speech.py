@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from longtake.enrichment.lanes.blocks import Turn
 from longtake.enrichment.lanes.timelines import Timeline, Timelines
 from longtake.media.decoded import DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS, TrackPcm
@@ -31,8 +32,10 @@ from longtake.storage.catalog import segments, sessions, tracks, transcript, utt
 from longtake.storage.catalog.utterances import Spoken
 from longtake.storage.store import Store
 
-STEP = 120 * SPEECH_HZ
+STEP = 60 * SPEECH_HZ
 """How much of a track is cut, recognised and committed at a time."""
+TURN_S = 10.0
+"""After this time another track has its turn."""
 BACK_OFF_S = (1.0, 2.0, 4.0)
 NO_ENGINE = "none"
 
@@ -82,7 +85,10 @@ class SpeechLane:
             self._skip(track, known)
         else:
             cursor = self._begin(track, timeline, engine)
-            while cursor < known and not self._is_stopping():
+            turn = Turn(self._is_stopping, TURN_S)
+            while cursor < known:
+                if turn.is_over():
+                    return not self._is_stopping()
                 until = min(known, cursor + STEP)
                 after = self._step(track, timeline, engine, cursor, until, is_final=is_final and until == known)
                 if after is None:
