@@ -42,16 +42,21 @@ class Disk:
         Raises:
             StorageFull, StorageFailed: An unknown part of it may have been written.
         """
-        total = 0
+        views = [memoryview(part) for part in parts]
+        first = 0
         with translated():
-            for first in range(0, len(parts), IOV_MAX):
-                batch = [memoryview(part) for part in parts[first : first + IOV_MAX]]
-                size = sum(len(part) for part in batch)
-                written = os.writev(fd, batch)
-                while written < size:  # a short write: go on behind what was taken
-                    written += os.write(fd, b"".join(batch)[written:])
-                total += size
-        return total
+            while first < len(views):
+                taken = self.write_some(fd, views[first : first + IOV_MAX])
+                while first < len(views) and taken >= len(views[first]):
+                    taken -= len(views[first])
+                    first += 1
+                if taken:
+                    views[first] = views[first][taken:]
+        return sum(len(part) for part in parts)
+
+    def write_some(self, fd: int, parts: Sequence[memoryview]) -> int:
+        """Write at the file's end what the system takes at once; returns how much that was."""
+        return os.writev(fd, parts)
 
     def flush(self, fd: int) -> None:
         """Return when the file's bytes survive a power cut. After a failure nothing may be assumed: never retry."""
@@ -79,4 +84,5 @@ class Disk:
 
     def free_bytes(self, folder: Path) -> int:
         """How much room is left."""
-        return shutil.disk_usage(folder).free
+        with translated():
+            return shutil.disk_usage(folder).free
