@@ -1,0 +1,195 @@
+"""Where sessions are: in a data folder that this process opens, or behind the server that owns it.
+
+A data folder has one owner. Commands try to open it; when a server holds it, they talk to that server. Both ways answer
+with the same messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from longtake.client import Client
+from longtake.ingest.protocol import announce
+from longtake.model.errors import DataFolderInUse, Invalid, NotFound
+from longtake.runtime import Runtime
+from longtake.server.views import SessionViews
+from longtake.sessions.lifecycle import Announced
+from longtake.sessions.manager import NewSession, NewTrack
+from longtake.settings import Settings
+from longtake.storage.catalog.sessions import Filter
+from longtake.wire.jobs import JobAnswer
+from longtake.wire.sessions import AnnouncedTrack, SessionAnswer, SessionRequest
+from longtake.wire.tracks import (
+    CoverageAnswer,
+    ReceiptAnswer,
+    RetryAnswer,
+    TrackAnswer,
+    TrackCoverageAnswer,
+    TrackRequest,
+)
+from longtake.wire.transcript import EntryAnswer
+
+MAX_PAGE = 500
+SHORTEST_ID = 4
+"""An id may be cut to its first characters, but not to fewer than these."""
+
+
+class Library(Protocol):
+    """What commands ask of sessions."""
+
+    def newest(self, limit: int) -> list[SessionAnswer]:
+        """The newest sessions."""
+
+    def session(self, session_id: str) -> SessionAnswer:
+        """One session; raises NotFound."""
+
+    def create_session(self, request: SessionRequest) -> SessionAnswer:
+        """A new session."""
+
+    def declare_track(self, session_id: str, request: TrackRequest) -> TrackAnswer:
+        """A new track of a session."""
+
+    def start(self, session_id: str) -> SessionAnswer:
+        """Begin to record."""
+
+    def put_segment(
+        self, session_id: str, track_id: str, index: int, body: bytes, *, start_ms: int, duration_ms: int
+    ) -> ReceiptAnswer:
+        """Store a segment."""
+
+    def end(self, session_id: str, tracks: Sequence[AnnouncedTrack] = ()) -> SessionAnswer:
+        """End a session."""
+
+    def retry(self, session_id: str) -> RetryAnswer:
+        """Process failed segments again."""
+
+    def job(self, job_id: str) -> JobAnswer:
+        """How far a job is."""
+
+    def coverage(self, session_id: str) -> CoverageAnswer:
+        """What every track should have and has."""
+
+    def entries(self, session_id: str) -> list[EntryAnswer]:
+        """The transcript."""
+
+
+class Local:
+    """The data folder that this process has opened."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._views = SessionViews(runtime)
+
+    def newest(self, limit: int) -> list[SessionAnswer]:
+        found, cursor = self.runtime.sessions.page(Filter(), limit=min(limit, MAX_PAGE))
+        while cursor is not None and len(found) < limit:
+            more, cursor = self.runtime.sessions.page(Filter(), limit=min(limit - len(found), MAX_PAGE), cursor=cursor)
+            found += more
+        return [SessionAnswer.of(session) for session in found]
+
+    def session(self, session_id: str) -> SessionAnswer:
+        return self._views.get(session_id)
+
+    def create_session(self, request: SessionRequest) -> SessionAnswer:
+        new = NewSession(title=request.title, tags=request.tags, participant=request.participant)
+        return self._views.of(self.runtime.sessions.create(new))
+
+    def declare_track(self, session_id: str, request: TrackRequest) -> TrackAnswer:
+        new = NewTrack(kind=request.kind, participant_id=request.participant_id, name=request.name)
+        return TrackAnswer.of(self.runtime.sessions.declare_track(session_id, new))
+
+    def start(self, session_id: str) -> SessionAnswer:
+        return self._views.of(self.runtime.lifecycle.start(session_id))
+
+    def put_segment(
+        self, session_id: str, track_id: str, index: int, body: bytes, *, start_ms: int, duration_ms: int
+    ) -> ReceiptAnswer:
+        self.runtime.sessions.track(session_id, track_id)
+        announcement = announce(track_id=track_id, index=index, start_ms=start_ms, duration_ms=duration_ms)
+        return ReceiptAnswer.of(self.runtime.receiver.receive_blocking(announcement, [body]))
+
+    def end(self, session_id: str, tracks: Sequence[AnnouncedTrack] = ()) -> SessionAnswer:
+        announced = [Announced(track_id=t.track_id, segments=t.segments, duration_ms=t.duration_ms) for t in tracks]
+        return self._views.of(self.runtime.lifecycle.end(session_id, announced))
+
+    def retry(self, session_id: str) -> RetryAnswer:
+        retried = self.runtime.work.retry_session(session_id)
+        return RetryAnswer(session_id=session_id, segments=retried.segments, job_id=retried.job_id)
+
+    def job(self, job_id: str) -> JobAnswer:
+        return JobAnswer.of(self.runtime.work.get(job_id))
+
+    def coverage(self, session_id: str) -> CoverageAnswer:
+        found = self.runtime.sessions.coverage(session_id)
+        return CoverageAnswer(tracks=[TrackCoverageAnswer.of(one.track, one.coverage) for one in found])
+
+    def entries(self, session_id: str) -> list[EntryAnswer]:
+        return [EntryAnswer.of(entry) for entry in self.runtime.transcripts.page(session_id, limit=None)[0]]
+
+
+class Remote(Client):
+    """A server."""
+
+    def newest(self, limit: int) -> list[SessionAnswer]:
+        page = self.sessions(limit=min(limit, MAX_PAGE))
+        found: list[SessionAnswer] = [*page.items]
+        while page.next_cursor is not None and len(found) < limit:
+            page = self.sessions(limit=min(limit - len(found), MAX_PAGE), cursor=page.next_cursor)
+            found += page.items
+        return found
+
+    def entries(self, session_id: str) -> list[EntryAnswer]:
+        page = self.transcript(session_id, limit=MAX_PAGE)
+        found = list(page.items)
+        while page.next_cursor is not None:
+            page = self.transcript(session_id, limit=MAX_PAGE, cursor=page.next_cursor)
+            found += page.items
+        return found
+
+
+@contextmanager
+def library(
+    settings: Settings, server: str | None, *, with_engine: bool = False, may_create: bool = False
+) -> Iterator[Local | Remote]:
+    """The sessions of a server, or of the data folder.
+
+    Raises:
+        DataFolderInUse: Something that is no server holds the folder. NotFound: There is no data folder.
+    """
+    if server is not None:
+        with Remote(server) as remote:
+            yield remote
+        return
+    if not may_create and not (settings.data / "longtake.db").exists():
+        raise NotFound("data_folder", str(settings.data))
+    try:
+        runtime = Runtime.open(settings, with_engine=with_engine)
+    except DataFolderInUse as error:
+        url = error.fields.get("url")
+        if url is None:
+            raise
+        with Remote(str(url)) as remote:
+            yield remote
+        return
+    with runtime:
+        yield Local(runtime)
+
+
+def whole_id(sessions: Library, start: str) -> str:
+    """The id of the session whose id begins so.
+
+    Raises:
+        NotFound: There is none among the newest. Invalid: There are several, or too little is given.
+    """
+    if len(start) == 36:
+        return start
+    if len(start) < SHORTEST_ID:
+        raise Invalid(f"give at least {SHORTEST_ID} characters of the session's id")
+    found = [session.id for session in sessions.newest(10 * MAX_PAGE) if session.id.startswith(start)]
+    if not found:
+        raise NotFound("session", start)
+    if len(found) > 1:
+        raise Invalid(f"{len(found)} sessions begin with {start}: give more of the id")
+    return found[0]

@@ -1,0 +1,149 @@
+"""`longtake sessions`: list, show, end, retry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from longtake.cli.console import (
+    DataOption,
+    JsonOption,
+    ServerOption,
+    SessionArgument,
+    clock,
+    note,
+    print_json,
+    print_table,
+    quiet_logs,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from longtake.wire.sessions import SessionAnswer
+    from longtake.wire.tracks import CoverageAnswer
+
+app = typer.Typer(
+    help="List, show, end and retry sessions.", epilog="Example: longtake sessions list", rich_markup_mode=None
+)
+SHORT_ID = 8
+MAX_GAPS_PRINTED = 20
+
+
+@app.command("list", epilog="Example: longtake sessions list --json")
+def list_sessions(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many at most.")] = 50,
+    data: DataOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List sessions, the newest first."""
+    from longtake.cli.library import library
+
+    settings = settings_of(data=data)
+    quiet_logs()
+    with library(settings, server) as sessions:
+        found = sessions.newest(limit)
+    if as_json:
+        print_json({"items": [session.model_dump(mode="json") for session in found]})
+        return
+    rows = [
+        (
+            session.id[:SHORT_ID],
+            f"{session.created_at:%Y-%m-%d %H:%M}",
+            session.state.value,
+            session.processing.value,
+            clock(session.total_duration_ms),
+            session.title,
+        )
+        for session in found
+    ]
+    print_table(("ID", "CREATED (UTC)", "STATE", "PROCESSING", "LENGTH", "TITLE"), rows)
+
+
+@app.command("show", epilog="Example: longtake sessions show 1f0c92d4")
+def show_session(
+    session_id: SessionArgument, data: DataOption = None, server: ServerOption = None, as_json: JsonOption = False
+) -> None:
+    """Show a session: its state, its coverage, what was said."""
+    from longtake.cli.library import library, whole_id
+
+    settings = settings_of(data=data)
+    quiet_logs()
+    with library(settings, server) as sessions:
+        session = sessions.session(whole_id(sessions, session_id))
+        coverage = sessions.coverage(session.id)
+        entries = sessions.entries(session.id)
+    if as_json:
+        shown = {
+            "coverage": coverage.model_dump(mode="json"),
+            "transcript": [e.model_dump(mode="json") for e in entries],
+        }
+        print_json(session.model_dump(mode="json") | shown)
+        return
+    typer.echo(f"{session.title}\n{session.id}")
+    typer.echo(f"{session.state.value}, {session.processing.value}, {clock(session.total_duration_ms)}")
+    for line in coverage_lines(session, coverage):
+        typer.echo(line)
+    for error in session.errors:
+        typer.echo(f"error: {error.detail}")
+    for entry in entries:
+        typer.echo(f"{clock(entry.start_ms)}  {entry.speaker}: {entry.text}{' (draft)' if entry.is_draft else ''}")
+
+
+@app.command("end", epilog="Example: longtake sessions end 1f0c92d4")
+def end_session(
+    session_id: SessionArgument, data: DataOption = None, server: ServerOption = None, as_json: JsonOption = False
+) -> None:
+    """End a session and have it processed."""
+    from longtake.cli.library import Local, library, whole_id
+
+    settings = settings_of(data=data)
+    quiet_logs()
+    with library(settings, server) as sessions:
+        session = sessions.end(whole_id(sessions, session_id))
+        waits = isinstance(sessions, Local)
+    if as_json:
+        print_json(session.model_dump(mode="json"))
+    else:
+        typer.echo(f"{session.id[:SHORT_ID]} {session.state.value}")
+    if waits:
+        note("It is processed when `longtake serve` runs.")
+
+
+@app.command("retry", epilog="Example: longtake sessions retry 1f0c92d4")
+def retry_session(
+    session_id: SessionArgument, data: DataOption = None, server: ServerOption = None, as_json: JsonOption = False
+) -> None:
+    """Process the failed segments of a session again."""
+    from longtake.cli.library import Local, library, whole_id
+
+    settings = settings_of(data=data)
+    quiet_logs()
+    with library(settings, server) as sessions:
+        retried = sessions.retry(whole_id(sessions, session_id))
+        waits = isinstance(sessions, Local)
+    if as_json:
+        print_json(retried.model_dump(mode="json"))
+    else:
+        typer.echo(f"{retried.session_id[:SHORT_ID]} {retried.segments} segments are processed again")
+    if waits:
+        note("They are processed when `longtake serve` runs.")
+
+
+def coverage_lines(session: SessionAnswer, coverage: CoverageAnswer) -> list[str]:
+    """What there is of each track, with its gaps: a part is never shown as the whole."""
+    names = {track.id: track.name or track.kind.value for track in session.tracks}
+    lines = []
+    for track in coverage.tracks:
+        name = names.get(track.track_id, track.kind.value)
+        lines.append(f"{name}: {track.stored_ms / 1000:.3f} s of {track.expected_ms / 1000:.3f} s are there")
+        lines += [
+            f"  gap from {clock(gap.start_ms)} to {clock(gap.end_ms)}: {gap.cause.value}"
+            for gap in track.gaps[:MAX_GAPS_PRINTED]
+        ]
+        if len(track.gaps) > MAX_GAPS_PRINTED:
+            lines.append(f"  and {len(track.gaps) - MAX_GAPS_PRINTED} more gaps")
+        if track.missing:
+            lines.append(f"  segments that never arrived: {len(track.missing)}")
+    return lines
