@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     engine: str = Field(
         "auto", description="Speech engine: auto, none, pocketsphinx, or whisper:<model> (see `longtake models list`)."
     )
+    models_folder: Path | None = Field(
+        None, description="Folder of the speech models; by default `models` in the data folder."
+    )
     max_segment_bytes: int = Field(256 * MIB, gt=0, description="Largest segment that is taken.")
     max_import_bytes: int = Field(64 * GIB, gt=0, description="Largest whole file that is taken.")
     max_queued_bytes: int = Field(
@@ -60,4 +63,4 @@ class Settings(BaseSettings):
     @property
     def models(self) -> Path:
         """Where speech models are installed."""
-        return self.data / "models"
+        return self.models_folder or self.data / "models"
