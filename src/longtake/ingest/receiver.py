@@ -78,6 +78,11 @@ class Receiver:
             db, blobs, now_ms=now_ms, new_id=new_id, in_transaction=in_transaction, after_commit=after_commit
         )
 
+    @property
+    def queued_bytes(self) -> int:
+        """How much has arrived and waits to be stored."""
+        return self._committer.queued_bytes
+
     async def receive(
         self, announcement: Announcement, pieces: AsyncIterator[bytes], *, limit_bytes: int | None = None
     ) -> Receipt:
@@ -151,7 +156,7 @@ class Receiver:
         """Refuse what can be refused before its bytes are taken."""
         limit_bytes = self._limits.segment_bytes if limit_bytes is None else limit_bytes
         check_size(announcement.size_bytes, limit_bytes)
-        if self._committer.queued_bytes > self._limits.queue_bytes:
+        if self.queued_bytes > self._limits.queue_bytes:
             raise Overloaded("more arrives than the disk takes: send it again in a moment")
         self._check_room(announcement.size_bytes or 0)
         return Body(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from longtake.wire.base import Answer, Request, Time
+from longtake.wire.base import Answer, Request
 from longtake.wire.jobs import QueueAnswer
 
 
@@ -76,7 +76,6 @@ class StatsAnswer(Answer):
     storage: StorageFigures
     queue: QueueAnswer
     devices: int
-    since: Time
 
 
 class HealthAnswer(Answer):

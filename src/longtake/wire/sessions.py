@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
@@ -35,6 +36,8 @@ from longtake.wire.tracks import TrackAnswer
 MAX_METADATA_BYTES = 10_000
 MAX_DESCRIPTION_BYTES = 3000
 MAX_AGENT_BYTES = 1500
+MAX_ERROR = 200
+"""Characters of an error here; the track or the job has all of it."""
 MAX_LISTED = {"errors": 20, "participants": 50, "tracks": 50}
 CUTTABLE = ("tracks", "participants", "errors", "tags", "topics", "phases", "task_ids")
 STATUS_OF_JOB = {
@@ -289,17 +292,11 @@ class TransitionAnswer(Answer):
         )
 
 
-class HistoryAnswer(Answer):
-    """All steps, oldest first."""
-
-    items: list[TransitionAnswer]
-
-
 def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequence[str]) -> SessionAnswer:
     job, counts = session.job, session.counts
-    errors = [SessionError(source="track", id=t.id, detail=t.error[:500]) for t in session.tracks if t.error]
+    errors = [SessionError(source="track", id=t.id, detail=t.error[:MAX_ERROR]) for t in session.tracks if t.error]
     if job is not None and job.error:
-        errors.append(SessionError(source="job", id=job.id, detail=job.error[:500]))
+        errors.append(SessionError(source="job", id=job.id, detail=job.error[:MAX_ERROR]))
     expected = [track.expected_segments for track in session.tracks]
     base = f"/api/sessions/{session.id}"
     return SessionAnswer(
@@ -328,7 +325,9 @@ def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequen
         note_ids=[],
         errors=errors,
         participants=[ParticipantAnswer.of(one) for one in session.participants],
-        tracks=[TrackAnswer.of(track) for track in session.tracks],
+        tracks=[
+            TrackAnswer.of(replace(track, error=track.error and track.error[:MAX_ERROR])) for track in session.tracks
+        ],
         segment_counts=SegmentCounts(
             total=counts.total,
             pending=counts.pending,
@@ -349,7 +348,7 @@ def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequen
                 "stage": job and job.stage,
                 "progress": 0 if job is None else job.progress,
                 "cost_usd": 0 if job is None else job.cost_usd_micros / 1e6,
-                "errors": [job.error[:500]] if job is not None and job.error else [],
+                "errors": [job.error[:MAX_ERROR]] if job is not None and job.error else [],
             }
         ),
         coverage=coverage,

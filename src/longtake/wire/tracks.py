@@ -206,11 +206,18 @@ class CoverageAnswer(Answer):
 
 
 class RetryAnswer(Answer):
-    """What was set going again."""
+    """What was set going again; of many sessions, `error` is why one was not."""
 
     session_id: str
     segments: int
     job_id: str | None
+    error: str | None = None
+
+
+class RetriesAnswer(Answer):
+    """What was set going again, session by session."""
+
+    items: list[RetryAnswer]
 
 
 def reported(metrics: MetricsReport) -> dict[str, object]:

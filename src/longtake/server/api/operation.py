@@ -18,7 +18,7 @@ from longtake.wire.jobs import QueueAnswer
 from longtake.wire.media import HealthAnswer, SessionFigures, StatsAnswer, StorageFigures
 
 router = APIRouter(route_class=ApiRoute, tags=["operation"])
-UNWELL: dict[int | str, dict[str, Any]] = {503: {"model": HealthAnswer, "description": "It is not: `problems` say why."}}
+UNWELL: dict[int | str, dict[str, Any]] = {503: {"model": HealthAnswer, "description": "It is not; see `problems`."}}
 MS_PER_HOUR = 3_600_000
 
 

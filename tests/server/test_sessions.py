@@ -1,0 +1,214 @@
+"""Sessions over HTTP: create, read, list, change, trash; small whatever they hold."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import pytest
+
+from tests.server.conftest import tone
+
+
+def test_a_session_has_the_documented_shape(idle):
+    answer = idle.client.post("/api/sessions", json={"title": "Interview", "tags": ["field"], "participant": "Ana"})
+    session = answer.json()
+    assert answer.status_code == 201
+    assert session["state"] == "idle"
+    assert session["processing"] == "completed"
+    assert session["enrichment"]["status"] == "idle"
+    assert session["participants"][0]["name"] == "Ana"
+    assert session["created_at"].endswith("Z")
+    assert len(session["created_at"]) == len("2026-11-20T09:30:00.123Z")
+    assert idle.client.get(session["refs"]["segments"]).json() == {"items": [], "next_cursor": None}
+    assert idle.client.get(f"/api/sessions/{session['id']}").json() == session
+
+
+def test_a_title_is_made_of_the_date_when_none_is_given(idle):
+    assert idle.client.post("/api/sessions", json={}).json()["title"].startswith("Recording, 20")
+
+
+def test_a_session_that_does_not_exist_is_a_problem_with_its_code(idle):
+    answer = idle.client.get("/api/sessions/nobody")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "/problems/session_not_found",
+        "title": "Session not found",
+        "status": 404,
+        "code": "session_not_found",
+        "detail": "there is no session nobody",
+        "session_id": "nobody",
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"titel": "misspelt"},
+        {"title": "x" * 501},
+        {"title": "\ud800"},
+        {"tags": ["x"] * 51},
+        {"tags": [""]},
+        {"mode": "trio"},
+        {"expected_segments": 10**30},
+        {"description": "ä" * 2000},
+        {"agent": {"prompt": "x" * 2000}},
+    ],
+)
+def test_a_session_that_makes_no_sense_is_refused(idle, body):
+    headers = {"Content-Type": "application/json"}
+    answer = idle.client.post("/api/sessions", content=json.dumps(body), headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "invalid_request"
+
+
+def test_a_body_that_is_no_json_is_refused(idle):
+    answer = idle.client.post("/api/sessions", content=b"{", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_message_that_is_too_large_is_refused(idle, announced):
+    body = b'{"title": "' + b"x" * (1 << 20) + b'"}'
+    content = body if announced else iter([body[:1000], body[1000:]])
+    answer = idle.client.post("/api/sessions", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "too_large"
+
+
+def test_a_changed_session_keeps_what_was_not_named(idle):
+    session_id = idle.create(title="Before", description="kept", tags=["a"])
+    changed = idle.client.patch(f"/api/sessions/{session_id}", json={"title": "After", "tags": ["b", "c"]}).json()
+    assert (changed["title"], changed["description"], changed["tags"]) == ("After", "kept", ["b", "c"])
+
+
+def test_a_deleted_session_lies_in_the_trash_until_it_is_restored(idle):
+    session_id = idle.create(tags=["trash-test"])
+    assert idle.client.delete(f"/api/sessions/{session_id}").status_code == 204
+    assert idle.client.delete(f"/api/sessions/{session_id}").status_code == 204
+    listed = idle.client.get("/api/sessions", params={"tag": "trash-test"}).json()
+    in_trash = idle.client.get("/api/sessions", params={"tag": "trash-test", "trashed": True}).json()
+    refused = idle.client.patch(f"/api/sessions/{session_id}", json={"title": "no"})
+    restored = idle.client.post(f"/api/sessions/{session_id}/restore").json()
+    assert listed["session_ids"] == []
+    assert in_trash["session_ids"] == [session_id]
+    assert (refused.status_code, refused.json()["code"]) == (409, "trashed")
+    assert restored["trashed_at"] is None
+
+
+def test_a_list_comes_in_pages_newest_first(idle):
+    made = [idle.create(tags=["paged"]) for _ in range(5)]
+    found, cursor = [], None
+    while True:
+        params = {"tag": "paged", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = idle.client.get("/api/sessions", params=params).json()
+        found += page["session_ids"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert sorted(found) == sorted(made)
+    times = [idle.client.get(f"/api/sessions/{one}").json()["created_at"] for one in found]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_list_is_filtered_by_state_topic_processing_device_participant_and_time(idle):
+    wanted = idle.create(topics=["bees"], device_id="device-1", participant="Bea", tags=["filtered"])
+    other = idle.create(topics=["ants"], device_id="device-2", participant="Art", tags=["filtered"])
+    idle.client.post(f"/api/sessions/{wanted}/start")
+    at = datetime.fromisoformat(idle.client.get(f"/api/sessions/{other}").json()["created_at"])
+
+    def ids(**params):
+        return set(idle.client.get("/api/sessions", params={"tag": "filtered", **params}).json()["session_ids"])
+
+    assert ids() == {wanted, other}
+    assert ids(state=["active", "paused"]) == {wanted}
+    assert ids(topic="bees") == {wanted}
+    assert ids(device_id="device-1") == {wanted}
+    assert ids(participant="Bea") == {wanted}
+    assert ids(processing="completed") == {wanted, other}
+    assert ids(processing="failed") == set()
+    assert ids(since="2100-01-01T00:00:00Z") == set()
+    assert ids(until="2000-01-01T00:00:00Z") == set()
+    assert other in ids(since=at.isoformat())
+
+
+def test_a_filter_that_is_no_column_pages_without_losing_or_doubling(idle):
+    made = [idle.create(topics=["odd" if i % 2 else "even"], tags=["scanned"]) for i in range(6)]
+    first = idle.client.get("/api/sessions", params={"topic": "odd", "tag": "scanned", "limit": 2}).json()
+    rest = idle.client.get(
+        "/api/sessions", params={"topic": "odd", "tag": "scanned", "limit": 2, "cursor": first["next_cursor"]}
+    ).json()
+    assert first["session_ids"] + rest["session_ids"] == [made[5], made[3], made[1]]
+    assert rest["next_cursor"] is None
+
+
+def test_a_list_counts_what_is_being_recorded(idle):
+    before = idle.client.get("/api/sessions").json()["active_sessions"]
+    session_id = idle.create()
+    idle.client.post(f"/api/sessions/{session_id}/start")
+    assert idle.client.get("/api/sessions").json()["active_sessions"] == before + 1
+
+
+def test_a_list_shows_segment_statuses_when_asked(idle):
+    session_id = idle.create(tags=["expanded"])
+    idle.put(session_id, idle.track(session_id), 0, tone(0.1))
+    plain = idle.client.get("/api/sessions", params={"tag": "expanded"}).json()["items"][0]
+    full = idle.client.get("/api/sessions", params={"tag": "expanded", "expand": "segments"}).json()["items"][0]
+    assert plain["segment_statuses"] is None
+    assert [(one["index"], one["status"]) for one in full["segment_statuses"]] == [(0, "pending")]
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "W10", "W251bGwsMV0", "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTksICJ4Il0", "ä"])
+def test_a_cursor_that_no_list_gave_out_is_refused(idle, cursor):
+    answer = idle.client.get("/api/sessions", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_metadata_stays_small_with_sixty_tracks_and_a_hundred_words(idle):
+    words = [f"{i:03d}-" + "ä" * 90 for i in range(50)]
+    session_id = idle.create(
+        title="t" * 500, description="d" * 3000, tags=words, topics=words, phases=words, mode="group"
+    )
+    for number in range(60):
+        track_id = idle.track(session_id, name=f"track {number}")
+        report = {"error": "e" * 1000, "metrics": {"items_recorded": 10**6}}
+        idle.client.put(f"/api/sessions/{session_id}/tracks/{track_id}/status", json=report)
+    answer = idle.client.get(f"/api/sessions/{session_id}")
+    session = answer.json()
+    assert len(answer.content) < 10_000
+    assert (session["tracks_total"], session["tags_total"], session["errors_total"]) == (60, 50, 60)
+    assert 0 < len(session["tracks"]) < 60
+    assert len(idle.client.get(f"/api/sessions/{session_id}/tracks").json()["items"]) == 60
+
+
+def test_a_post_with_the_same_idempotency_key_is_done_once(idle):
+    def post(title):
+        return idle.client.post("/api/sessions", json={"title": title}, headers={"Idempotency-Key": "key-once"})
+
+    first, again, other = post("A"), post("A"), post("B")
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert idle.client.post("/api/sessions", json={}, headers={"Idempotency-Key": "x" * 201}).status_code == 422
+
+
+def test_a_refused_post_may_be_sent_again_under_its_key(idle):
+    session_id = idle.create()
+    headers = {"Idempotency-Key": "key-refused"}
+    refused = idle.client.post(f"/api/sessions/{session_id}/pause", headers=headers)
+    idle.client.post(f"/api/sessions/{session_id}/start")
+    done = idle.client.post(f"/api/sessions/{session_id}/pause", headers=headers)
+    assert (refused.status_code, done.status_code) == (409, 200)
+
+
+def test_requests_at_once_with_one_key_make_one_session(idle):
+    def post(_):
+        return idle.client.post("/api/sessions", json={"tags": ["at-once"]}, headers={"Idempotency-Key": "at-once"})
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(post, range(16)))
+    assert {answer.json()["id"] for answer in answers} == set(
+        idle.client.get("/api/sessions", params={"tag": "at-once"}).json()["session_ids"]
+    )
+    assert len({answer.json()["id"] for answer in answers}) == 1
