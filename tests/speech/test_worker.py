@@ -115,7 +115,7 @@ def test_a_child_that_died_while_idle_is_replaced_unnoticed(own_worker, tmp_path
 
 
 def test_a_child_that_gives_no_answer_is_ended(tmp_path, jfk):
-    worker = SpeechWorker(tmp_path, patience_s=0.0)
+    worker = SpeechWorker(tmp_path, patience_s=1.0)
     try:
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(worker.speech_probabilities, jfk[:1600])

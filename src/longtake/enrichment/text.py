@@ -25,6 +25,9 @@ SHORTEST_CHAPTER_MS = 30_000
 MOST_CHAPTERS = 40
 """A chapter is at least this part of the session."""
 
+LEAST_CONFIDENCE = 0.3
+"""A word that the engine was less sure of counts nowhere."""
+
 COMPARED = 150
 """Sentences of a chapter that LexRank compares: those with the most telling words."""
 
@@ -100,7 +103,7 @@ def outline(entries: Sequence[Entry], duration_ms: int) -> Outline:
 
 
 def _sentences_of(entry: Entry, surfaces: Counter[tuple[str, str]]) -> Iterable[Said]:
-    """The sentences of an entry, placed by their share of its text. Words heard with doubt count less."""
+    """The sentences of an entry, placed by their share of its text. Words heard with doubt do not count."""
     doubt = {} if entry.corrected else {w: x.confidence for x in entry.words for w in words(x.text)}
     place, length = 0, max(len(entry.text), 1)
     for text in sentences(entry.text):
@@ -109,21 +112,20 @@ def _sentences_of(entry: Entry, surfaces: Counter[tuple[str, str]]) -> Iterable[
         terms: Counter[str] = Counter()
         before = ""
         for word in spoken:
-            if not tells(word):
+            heard = doubt.get(word)
+            if not tells(word) or (heard is not None and heard < LEAST_CONFIDENCE):
                 before = ""
                 continue
             root = stem(word)
             surfaces[root, word] += 1
-            heard = doubt.get(word)
-            weight = 1 if heard is None or heard >= 0.3 else 0
-            bag[root] += weight
-            terms[root] += weight
+            bag[root] += 1
+            terms[root] += 1
             if before:
-                terms[f"{before} {root}"] += weight
+                terms[f"{before} {root}"] += 1
             before = root
         at_ms = entry.start_ms + (entry.end_ms - entry.start_ms) * place // length
         place += len(text)
-        yield Said(text=text, speaker=entry.speaker, at_ms=at_ms, size=len(spoken), bag=+bag, terms=+terms)
+        yield Said(text=text, speaker=entry.speaker, at_ms=at_ms, size=len(spoken), bag=bag, terms=terms)
 
 
 def _spelling(surfaces: Counter[tuple[str, str]]) -> dict[str, str]:

@@ -22,17 +22,14 @@ from numpy.typing import NDArray
 
 from longtake.model.errors import EngineError
 from longtake.speech import models
-from longtake.speech.engine import PCM, RATE_HZ, EngineInfo, Recognition
+from longtake.speech.engine import PCM, EngineInfo, Recognition
 from longtake.speech.frames import Head, pack, recognition_from_json, unpack
 
 WAITING = 8
 """Requests that may wait; more callers wait to be let in."""
 
-PATIENCE_S = 60.0
-"""Time a request may take apart from its sound: loading a model from a slow disk."""
-
-PATIENCE_PER_SECOND = 10.0
-"""Time it may take for each second of sound, where real time is 1; noise makes pocketsphinx slow, not this slow."""
+PATIENCE_S = 120.0
+"""Time a request may take: loading a model from a slow disk and 28 s of noise, which makes pocketsphinx slow."""
 
 CLOSED = "the speech worker is closed"
 
@@ -42,7 +39,7 @@ class SpeechWorker:
 
     Args:
         models_dir: Where speech models are installed.
-        patience_s: How long a request may take apart from its sound, before the child is killed.
+        patience_s: How long a request may take before the child is killed.
     """
 
     def __init__(self, models_dir: Path, *, patience_s: float = PATIENCE_S) -> None:
@@ -58,7 +55,7 @@ class SpeechWorker:
         """Rate each 32 ms of sound, from a fresh state.
 
         Args:
-            pcm: (n,) samples, mono at `RATE_HZ`.
+            pcm: (n,) samples, mono at 16 kHz.
 
         Returns:
             (ceil(n / 512),) probabilities of speech.
@@ -74,7 +71,7 @@ class SpeechWorker:
 
         Args:
             engine_name: A name of `engines`.
-            pcm: (n,) samples, mono at `RATE_HZ`; at most 28 s for Whisper.
+            pcm: (n,) samples, mono at 16 kHz; at most 28 s for Whisper.
 
         Raises:
             EngineError: `engine_unavailable` (says what to install), or `engine_failed` (the child died or took too
@@ -105,12 +102,11 @@ class SpeechWorker:
     def _ask(self, head: Head, pcm: NDArray[np.int16]) -> tuple[Head, bytes]:
         """Send one request and wait for its answer."""
         request = pack(head, pcm.astype(PCM, copy=False).tobytes())
-        patience_s = self._patience_s + PATIENCE_PER_SECOND * pcm.size / RATE_HZ
         with self._room:
             with self._changing:
                 if self._is_closed:
                     raise EngineError(CLOSED)
-                answer = self._thread.submit(self._exchange, request, patience_s)
+                answer = self._thread.submit(self._exchange, request)
             try:
                 said, body = answer.result()
             except CancelledError:
@@ -121,18 +117,18 @@ class SpeechWorker:
         assert isinstance(ok, dict)
         return ok, body
 
-    def _exchange(self, request: bytes, patience_s: float) -> tuple[Head, bytes]:
+    def _exchange(self, request: bytes) -> tuple[Head, bytes]:
         """Send a request to the child and read its answer; without one, the child is buried and the next is new."""
         child = self._living_child()
         assert child.stdin is not None
         assert child.stdout is not None
-        pipes = _Pipes(child.stdin.fileno(), child.stdout.fileno(), time.monotonic() + patience_s)
+        pipes = _Pipes(child.stdin.fileno(), child.stdout.fileno(), time.monotonic() + self._patience_s)
         try:
             pipes.write(request)
             return unpack(pipes.read_exactly)
         except TimeoutError:
             self._bury()
-            raise EngineError(f"the speech worker gave no answer for {patience_s:.0f} s and was ended") from None
+            raise EngineError(f"the speech worker gave no answer for {self._patience_s:g} s and was ended") from None
         except (EOFError, BrokenPipeError):
             status = self._bury()
             cause = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
