@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from longtake.media.decoded import WINDOW_S, DecodedSegments
+from longtake.media.loudness import SegmentStats
 from longtake.media.probe import Container
 from longtake.media.sandbox import MediaSource
 from longtake.model.errors import MediaError
@@ -135,6 +136,7 @@ def test_levels_do_not_depend_on_how_a_file_was_read(sandbox, shelf):
             segment.read(0, 100)
             found.append(segment.stats)
     assert found[0] == found[1] == found[2]
+    assert isinstance(found[0], SegmentStats)
     assert -20 < found[0].noise_dbfs < -10 < found[0].peak_dbfs < 0
     assert not found[0].is_silent
 

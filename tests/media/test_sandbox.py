@@ -198,7 +198,7 @@ class TestProcesses:
         with Sandbox() as sandbox, sandbox.open(endless(tmp_path)) as decoding:
             next(decoding)
             (child,) = children_of(sandbox.zygote_pid)
-            os.kill(sandbox.zygote_pid, signal.SIGKILL)
+            psutil.Process(sandbox.zygote_pid).kill()
             child.wait(5)
             with pytest.raises(MediaError):
                 for _ in decoding:

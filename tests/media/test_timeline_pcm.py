@@ -1,6 +1,6 @@
 """A track reads as one signal: joints inaudible, gaps silent, and the same samples however it is cut."""
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from longtake.media.decoded import DecodedSegments
 from longtake.media.probe import Container
+from longtake.media.sandbox import MediaSource
 from longtake.media.timeline_pcm import CONTEXT_NS, TrackPcm, in_channels
 from longtake.model.timeline import NS_PER_S, Place, Placed
 from tests.media.synth import quantised, snr_db, source, tone, wav
@@ -18,7 +19,7 @@ from tests.media.synth import quantised, snr_db, source, tone, wav
 def shelf(tmp_path_factory, sandbox):
     """Keeps signals as WAV files and reads them back: `put(pcm, rate_hz)` gives a name."""
     folder = tmp_path_factory.mktemp("shelf")
-    sources = {}
+    sources: dict[str, MediaSource] = {}
 
     class Shelf:
         segments = DecodedSegments(sandbox, sources.__getitem__)
@@ -68,7 +69,7 @@ def test_the_same_rate_is_copied_exactly(shelf):
 def test_resampling_keeps_place_length_and_sound(shelf, rate_hz):
     placed = shelf.take(quantised(sine(rate_hz, 2.5), 24), [rate_hz, int(rate_hz * 2.5) - rate_hz], rate_hz=rate_hz)
     read = track(shelf, placed, channels=1)
-    assert abs(read.length_samples - 120_000) <= 1
+    assert abs(read.length_samples - 120_000) <= 48_000 / rate_hz
     heard = read.read(0, 120_000)
     assert snr_db(sine(48_000, 2.5)[:, 2400:-2400], heard[:, 2400:-2400]) > 80
 
@@ -88,7 +89,7 @@ def test_joints_are_those_of_one_piece(shelf, rate_hz):
 def test_ranges_make_no_difference(mixed_track, cuts):
     read, whole = mixed_track
     edges = [0, *sorted(cuts), 330_000]
-    again = [read().read(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    again = [read().read(a, b) for a, b in pairwise(edges)]
     assert np.array_equal(np.concatenate(again, axis=1), whole)
 
 
@@ -157,7 +158,11 @@ def test_ten_thousand_segments_are_read_without_looking_at_all(shelf):
     name = shelf.put(quantised(tone(480), 24), 48_000)
     placed = [
         Placed(
-            index=i, sha256=name, place=Place(take_start_ns=0, take_offset=480 * i, rate_hz=48_000), samples=480, channels=2
+            index=i,
+            sha256=name,
+            place=Place(take_start_ns=0, take_offset=480 * i, rate_hz=48_000),
+            samples=480,
+            channels=2,
         )
         for i in range(10_000)
     ]

@@ -2,8 +2,9 @@
 
 The grid is that of an encoder that had run through the whole recording: frame g has pts g * 1024 - 1024, frame 0 is
 priming, N samples make ceil(N / 1024) + 1 frames. Block k holds frames [469 k, 469 (k + 1)). A fresh encoder per block
-gets four frames of run-up, whose output is dropped, and two of run-out: at its joints a block differs from an encoder
-that ran through no more than that differs from the original.
+gets four frames of run-up, whose output is dropped, and two of run-out. Around joints speech then has 33 dB SNR in mono
+and 43 in stereo, where an encoder that ran through has 35 and 46 (its rate control had longer to settle); with two
+frames of run-up it would be 22, and more than four gain nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import lru_cache
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from numpy.typing import NDArray
 
 from longtake.media.waveform import peaks
@@ -98,7 +100,7 @@ def encode_block(read: Read, *, block: int, channels: int, total_samples: int | 
     first = block * BLOCK_FRAMES
     last = first + BLOCK_FRAMES if total_samples is None else min(first + BLOCK_FRAMES, frame_count(total_samples))
     skipped = first - start // FRAME
-    frames = _encode(pcm) if pcm.any() else _encode_silence(channels, pcm.shape[1])
+    frames = encode_frames(pcm) if pcm.any() else _encode_silence(channels, pcm.shape[1])
     frames = frames[skipped : skipped + last - first]
     own = pcm[:, block * BLOCK_SAMPLES - start : (block + 1) * BLOCK_SAMPLES - start]
     return EncodedBlock(
@@ -109,7 +111,7 @@ def encode_block(read: Read, *, block: int, channels: int, total_samples: int | 
     )
 
 
-def _encode(pcm: NDArray[np.float32]) -> tuple[bytes, ...]:
+def encode_frames(pcm: NDArray[np.float32]) -> tuple[bytes, ...]:
     """All frames that a fresh encoder makes of (channels, n) samples: ceil(n / 1024) + 1."""
     channels, n = pcm.shape
     layout = "mono" if channels == 1 else "stereo"
@@ -120,6 +122,7 @@ def _encode(pcm: NDArray[np.float32]) -> tuple[bytes, ...]:
     encoder.bit_rate = BIT_RATE[channels]
     encoder.time_base = Fraction(1, RATE_HZ)
     encoder.thread_count = 1
+    encoder.flags |= Flags.bitexact  # no version string in the first frame
     encoder.options = {"aac_coder": "fast"}
     whole = np.pad(pcm, ((0, 0), (0, -n % FRAME)))
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(whole), format="fltp", layout=layout)
@@ -132,4 +135,4 @@ def _encode(pcm: NDArray[np.float32]) -> tuple[bytes, ...]:
 @lru_cache(maxsize=8)
 def _encode_silence(channels: int, n: int) -> tuple[bytes, ...]:
     """The same for n samples of silence, which long recordings are full of."""
-    return _encode(np.zeros((channels, n), np.float32))
+    return encode_frames(np.zeros((channels, n), np.float32))

@@ -159,14 +159,13 @@ class Decoder:
                 self._missing += min(missing, MAX_SILENCE_SAMPLES)
 
     def _decode(self, stream: av.AudioStream, packet: av.Packet[av.AudioStream] | None) -> Frames:
-        declared = self._declared_samples(packet)
         try:
             frames = stream.codec_context.decode(packet if packet is None or packet.size else None)
         except av.error.MemoryError:
             raise
         except av.error.FFmpegError as error:
             self.damage = self.damage or f"a packet does not decode: {error}"
-            self._missing += min(declared or 0, MAX_SILENCE_SAMPLES)
+            self._missing += min(self._declared_samples(packet) or 0, MAX_SILENCE_SAMPLES)
             return
         for frame in frames:
             for pcm in self._normalise(frame):
@@ -174,7 +173,7 @@ class Decoder:
                     yield np.zeros((self.channels, self._missing), np.float32), None
                 self._position += self._missing + pcm.shape[1]
                 self._missing = 0
-                yield pcm, declared
+                yield pcm, self._declared_samples(packet)
 
     def _declared_samples(self, packet: av.Packet[av.AudioStream] | None) -> int | None:
         if packet is None or not packet.duration or packet.time_base is None:
