@@ -36,7 +36,8 @@ class DecodedSegments:
     ) -> None:
         self._sandbox, self._locate, self._budget_bytes = sandbox, locate, budget_bytes
         self._lock = threading.Lock()
-        self._segments: OrderedDict[str, DecodedSegment] = OrderedDict()
+        self._known: dict[str, DecodedSegment] = {}
+        self._live: OrderedDict[str, DecodedSegment] = OrderedDict()  # may hold PCM or a child, least recent first
 
     def __enter__(self) -> Self:
         return self
@@ -47,35 +48,40 @@ class DecodedSegments:
     def open(self, sha256: str) -> DecodedSegment:
         """The segment of these bytes, now the most recently used; decoding begins when something is asked of it."""
         with self._lock:
-            segment = self._segments.get(sha256)
+            segment = self._known.get(sha256)
             if segment is None:
-                segment = self._segments[sha256] = DecodedSegment(self._start, sha256)
-            self._segments.move_to_end(sha256)
-            kept = list(self._segments.values())
-        self._free(kept)
+                segment = self._known[sha256] = DecodedSegment(self._start, sha256)
+            self._live[sha256] = segment
+            self._live.move_to_end(sha256)
+            live = list(self._live.items())
+        self._free(live)
         return segment
 
     def close(self) -> None:
         """Forget everything and kill what still decodes."""
         with self._lock:
-            segments = list(self._segments.values())
-            self._segments.clear()
+            segments = list(self._known.values())
+            self._known.clear()
+            self._live.clear()
         for segment in segments:
             segment.release()
 
     def _start(self, sha256: str) -> Decoding:
         return self._sandbox.open(self._locate(sha256))
 
-    def _free(self, least_recent_first: list[DecodedSegment]) -> None:
+    def _free(self, live: list[tuple[str, DecodedSegment]]) -> None:
         """Release what is beyond the budget, never the segment just asked for. What was learnt stays."""
-        size_bytes = sum(segment.size_bytes for segment in least_recent_first)
-        children = sum(segment.is_decoding for segment in least_recent_first)
-        for segment in least_recent_first[:-1]:
+        size_bytes = sum(segment.size_bytes for _, segment in live)
+        children = sum(segment.is_decoding for _, segment in live)
+        for sha256, segment in live[:-1]:
             if size_bytes <= self._budget_bytes and children <= MAX_CHILDREN:
                 return
-            size_bytes -= segment.size_bytes
-            children -= segment.is_decoding
-            segment.release_if_idle()
+            freed_bytes, freed_children = segment.size_bytes, segment.is_decoding
+            if segment.release_if_idle():
+                size_bytes -= freed_bytes
+                children -= freed_children
+                with self._lock:
+                    self._live.pop(sha256, None)
 
 
 class DecodedSegment:
@@ -168,13 +174,15 @@ class DecodedSegment:
             self._kept.clear()
             self._kept_from = self._kept_to = 0
 
-    def release_if_idle(self) -> None:
-        """The same, unless another thread is reading."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self.release()
-            finally:
-                self._lock.release()
+    def release_if_idle(self) -> bool:
+        """The same, unless another thread is reading; says whether it was done."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self.release()
+        finally:
+            self._lock.release()
+        return True
 
     def _ensure_format(self) -> tuple[int, int, str]:
         with self._lock:

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -306,7 +307,7 @@ class _ChildGone(Exception):
 
     def as_media_error(self) -> MediaError:
         """Out of CPU time is the file's fault; any other sudden death may be the machine's: worth another try."""
-        if self.exit_code == -24:  # SIGXCPU
+        if self.exit_code == -signal.SIGXCPU:
             return MediaError("decoding takes more CPU time than one file may have", code="media_limit")
         ending = "with the zygote" if self.exit_code is None else f"with {self.exit_code}"
         return MediaError(f"the decoder ended suddenly, {ending}", code="media_limit", retryable=True)
