@@ -71,11 +71,17 @@ class Client:
         Args:
             url: Where the server is, like `http://127.0.0.1:8000`.
             device_id: The device that this program is, for servers that want to know.
+
+        Raises:
+            Unreachable: It is no address.
         """
         self.url = url.rstrip("/")
         headers = {} if device_id is None else {"X-Longtake-Device": device_id}
         timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise Unreachable(f"{url} is no address of a server: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -227,8 +233,6 @@ class Client:
     ) -> httpx.Response:
         try:
             response = self._http.request(method, path, params=params, headers=headers, content=content)
-        except httpx.InvalidURL as error:
-            raise Unreachable(f"{self.url} is no address of a server: {error}") from error
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
         _check(response)

@@ -122,13 +122,19 @@ def _run(settings: Settings, inputs: Mapping[str, Path], title: str, shown: Stag
     from longtake.runtime import Runtime
 
     with Runtime.open(settings, with_engine=False) as runtime:
-        session = _take_in(Local(runtime), inputs, title, shown)
+        local = Local(runtime)
+        is_begun = _find(local) is not None
+        session = _take_in(local, inputs, title, shown)
         job = session.job
         assert job is not None, "a session with tracks gets a job when it ends"
         if job.status is JobState.COMPLETED and not session.counts.failed:
+            note("Done before: here is what there is.")
             return None
         if job.finished_at_ms is not None:
+            note("Done before, but something failed: that is tried again.")
             runtime.work.retry_session(session.id)
+        elif is_begun:
+            note("Begun before: it goes on where it was.")
     with Runtime.open(settings) as runtime:
         local = Local(runtime)
         started = runtime.sessions.get(session.id).job
@@ -151,7 +157,6 @@ def _take_in(local: Local, inputs: Mapping[str, Path], title: str, shown: Stages
     else:
         _check_same(local, session, inputs)
     if session.state is SessionState.COMPLETED:
-        note("It was taken in before: what is done is kept.")
         return session
     known = {track.name: track for track in session.tracks}
     tracks = {

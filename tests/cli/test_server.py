@@ -1,0 +1,122 @@
+"""Commands with a server, and the one owner of a data folder."""
+
+import json
+import signal
+
+import pytest
+
+from tests.cli.program import ENDS_WITHIN_S, longtake, served, started, wait_for_line, write_tone
+from tests.conftest import ROOT
+
+JFK = ROOT / "tests/data/jfk.flac"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the commands run: beside the data folder of the server."""
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    """A server that recognises nothing, on `data` in the folder."""
+    with served(folder / "data", "--engine", "none") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def uploaded(folder, url):
+    """A session that was uploaded to the server that owns the data folder."""
+    write_tone(folder / "tone.wav", seconds=2)
+    run = longtake("upload", "tone.wav", "--data", "data", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)["items"][0]
+
+
+def test_an_upload_is_followed_to_its_end(uploaded):
+    assert uploaded["state"] == "completed"
+    assert uploaded["processing"] == "completed"
+    assert uploaded["total_duration_ms"] == 2000
+
+
+def test_an_upload_finds_a_server_by_its_address(folder, url, uploaded):
+    run = longtake("upload", "tone.wav", "--server", url, "--no-wait", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["items"][0]["title"] == uploaded["title"]
+
+
+def test_sessions_are_listed_through_the_owner(folder, uploaded):
+    run = longtake("sessions", "list", "--data", "data", "--json", cwd=folder)
+    assert uploaded["id"] in [session["id"] for session in json.loads(run.stdout)["items"]]
+    plain = longtake("sessions", "list", "--data", "data", cwd=folder)
+    assert uploaded["id"][:8] in plain.stdout
+
+
+def test_a_session_is_shown_by_the_beginning_of_its_id(folder, uploaded):
+    run = longtake("sessions", "show", uploaded["id"][:8], "--data", "data", "--json", cwd=folder)
+    shown = json.loads(run.stdout)
+    assert shown["id"] == uploaded["id"]
+    assert [track["stored_ms"] for track in shown["tracks_coverage"]] == [2000]
+
+
+def test_a_session_is_processed_again(folder, uploaded):
+    run = longtake("sessions", "retry", uploaded["id"], "--data", "data", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["session_id"] == uploaded["id"]
+
+
+def test_a_session_that_has_ended_cannot_be_ended(folder, uploaded):
+    run = longtake("sessions", "end", uploaded["id"], "--data", "data", cwd=folder)
+    assert run.returncode == 1
+    assert run.stderr.startswith("longtake: illegal_transition: ")
+
+
+def test_an_unknown_session_is_one_line(folder, url):
+    run = longtake("sessions", "show", "0" * 36, "--server", url, cwd=folder)
+    assert run.returncode == 1
+    assert run.stderr.startswith("longtake: session_not_found: ")
+
+
+def test_the_demo_goes_through_the_server(folder, url):
+    run = longtake("demo", "--data", "data", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    session = json.loads(run.stdout)
+    assert session["coverage"] == {"expected_ms": 41400, "stored_ms": 41400, "gap_count": 0}
+
+
+def test_a_second_server_on_the_folder_is_refused(folder, url):
+    run = longtake("serve", "--port", "0", "--data", "data", cwd=folder)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith("longtake: data_folder_in_use: ")
+    assert url in run.stderr
+
+
+def test_a_server_answers_on_loopback_only(tmp_path):
+    run = longtake("serve", "--host", "192.0.2.1", cwd=tmp_path)
+    assert run.returncode == 1
+    assert run.stderr.startswith("longtake: forbidden: ")
+
+
+def test_without_a_server_there_is_a_way_out(tmp_path):
+    write_tone(tmp_path / "tone.wav", seconds=1)
+    run = longtake("upload", "tone.wav", "--server", "http://127.0.0.1:9", cwd=tmp_path)
+    assert run.returncode == 1
+    assert run.stderr.startswith("longtake: server_unreachable: ")
+    assert "longtake serve" in run.stderr
+
+
+def test_without_a_data_folder_there_is_a_way_out(tmp_path):
+    run = longtake("sessions", "list", cwd=tmp_path)
+    assert run.returncode == 1
+    assert run.stderr.startswith("longtake: data_folder_not_found: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_hands_of_another_command_is_left_alone(tmp_path):
+    with started("process", JFK, "--engine", "pocketsphinx", "--out", "out", cwd=tmp_path) as child:
+        wait_for_line(child, "transcript: ")
+        run = longtake("sessions", "list", "--data", "out/.longtake", cwd=tmp_path)
+        child.send_signal(signal.SIGINT)
+        child.wait(ENDS_WITHIN_S)
+    assert run.returncode == 1
+    assert run.stderr.startswith("longtake: data_folder_in_use: ")

@@ -1,0 +1,133 @@
+"""The typed client against a real server."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from longtake.client import Client, ServerError, Unreachable
+from longtake.model.session import TrackKind
+from longtake.wire.sessions import AnnouncedTrack, SessionRequest
+from longtake.wire.tracks import TrackRequest
+from tests.cli.program import served, until, write_tone
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("client") / "data", "--engine", "none") as url, Client(url) as client:
+        yield client
+
+
+@pytest.fixture
+def tone(tmp_path):
+    return write_tone(tmp_path / "tone.wav", seconds=1)
+
+
+@pytest.fixture
+def recording(client):
+    """A session that is being recorded, and its track."""
+    session = client.create_session(SessionRequest(title="Recording"))
+    track = client.declare_track(session.id, TrackRequest(kind=TrackKind.MICROPHONE, name="Ana"))
+    client.start(session.id)
+    return session.id, track.id
+
+
+def test_a_segment_is_durable_once_and_known_the_second_time(client, recording, tone):
+    session_id, track_id = recording
+    body = tone.read_bytes()
+    first = client.put_segment(session_id, track_id, 0, body, start_ms=0, duration_ms=1000)
+    again = client.put_segment(session_id, track_id, 0, body, start_ms=0, duration_ms=1000)
+    assert first.sha256 == hashlib.sha256(body).hexdigest()
+    assert again.segment_id == first.segment_id
+
+
+def test_other_bytes_under_an_index_are_refused_with_a_code(client, recording, tone):
+    session_id, track_id = recording
+    client.put_segment(session_id, track_id, 0, tone.read_bytes())
+    with pytest.raises(ServerError) as error:
+        client.put_segment(session_id, track_id, 0, tone.read_bytes() + b"\0\0")
+    assert error.value.code == "segment_conflict"
+    assert error.value.http_status == 409
+    assert error.value.fields["index"] == 0
+
+
+def test_a_session_is_recorded_ended_and_taken_away(client, recording, tone, tmp_path):
+    session_id, track_id = recording
+    for index in range(2):
+        client.put_segment(session_id, track_id, index, tone.read_bytes(), start_ms=1000 * index, duration_ms=1000)
+    client.pause(session_id)
+    client.resume(session_id)
+    ended = client.end(session_id, [AnnouncedTrack(track_id=track_id, segments=3, duration_ms=3000)])
+    until(lambda: client.job(ended.enrichment.job_id).finished_at is not None)
+    coverage = client.coverage(session_id).tracks[0]
+    assert (coverage.expected_ms, coverage.stored_ms, coverage.missing) == (3000, 2000, [2])
+    assert [segment.index for segment in client.segments(session_id).items] == [0, 1]
+    assert client.transcript(session_id).items == []
+    assert "recording" in [one.file_type for one in client.artifacts(session_id).items]
+    assert client.download(session_id, "recording", tmp_path / "out.wav") == (tmp_path / "out.wav").stat().st_size
+
+
+def test_a_list_is_read_page_by_page(client):
+    made = {client.create_session().id for _ in range(3)}
+    first = client.sessions(limit=2)
+    second = client.sessions(limit=2, cursor=first.next_cursor)
+    assert made <= {session.id for session in (*first.items, *second.items)}
+
+
+def test_a_file_is_streamed_and_its_way_told(client, tone):
+    told = []
+    session = client.import_file(tone, title="A tone", progress=lambda sent, size: told.append((sent, size)))
+    size = tone.stat().st_size
+    assert told[-1] == (size, size)
+    assert session.state == "completed"
+
+
+def test_what_is_refused_says_why(client, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ServerError) as error:
+        client.import_file(tmp_path / "notes.txt")
+    assert error.value.code == "unsupported_media"
+
+
+def test_a_session_that_is_not_there_is_not_found(client):
+    with pytest.raises(ServerError) as error:
+        client.session("00000000-0000-4000-8000-000000000000")
+    assert error.value.code == "session_not_found"
+
+
+def test_a_file_that_is_not_there_leaves_nothing(client, recording, tmp_path):
+    with pytest.raises(ServerError):
+        client.download(recording[0], "film", tmp_path / "film.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[::1", "ftp://127.0.0.1"])
+def test_nobody_there_is_said(url):
+    with pytest.raises(Unreachable) as error, Client(url) as client:
+        client.sessions()
+    assert error.value.code == "server_unreachable"
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Answers everything, in its own way."""
+
+    def do_GET(self):
+        self.send_response(200 if "sessions" in self.path else 500)
+        self.end_headers()
+        self.wfile.write(b"<p>hello</p>")
+
+    def log_message(self, *words):
+        """Silent."""
+
+
+def test_another_program_is_not_taken_for_longtake():
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            with pytest.raises(Unreachable):
+                client.sessions()
+            with pytest.raises(ServerError) as error:
+                client.job("1")
+        server.shutdown()
+    assert error.value.code == "server_error"
