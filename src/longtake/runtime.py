@@ -9,10 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,10 +34,11 @@ from longtake.enrichment.stages import Stage, Stages
 from longtake.events import Bus
 from longtake.ingest.committer import Stored
 from longtake.ingest.receiver import Limits, Receiver
-from longtake.media.decoded import DecodedSegments
+from longtake.media.decoded import BUDGET_BYTES, DecodedSegments
 from longtake.media.probe import sniff
 from longtake.media.sandbox import MediaSource, Sandbox
-from longtake.model.errors import DataFolderInUse, MediaError
+from longtake.media.sandbox_wire import Limits as DecodeLimits
+from longtake.model.errors import DataFolderInUse, MediaError, NotFound, StorageFailed
 from longtake.model.lifecycle import SessionState
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.manager import Sessions
@@ -52,6 +55,8 @@ from longtake.storage.store import Store
 
 HEAD_BYTES = 4096
 AUTO = "auto"
+SMALL_BUDGET_BYTES = BUDGET_BYTES // 4
+"""PCM kept by who reads forward and seldom twice: speech, playback."""
 
 
 def now_ms() -> int:
@@ -107,9 +112,6 @@ class Runtime:
     settings: Settings
     folder: DataFolder
     store: Store
-    sandbox: Sandbox
-    segments_pcm: DecodedSegments
-    speech: SpeechWorker
     receiver: Receiver
     work: Work
     sessions: Sessions
@@ -120,37 +122,67 @@ class Runtime:
     lanes: Lanes
     saga: Saga
     engine: Engine | None
+    closing: ExitStack
 
     @classmethod
-    def open(cls, settings: Settings, *, with_engine: bool = True) -> Runtime:
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        with_engine: bool = True,
+        clock: Callable[[], int] = now_ms,
+        disk: Disk | None = None,
+    ) -> Runtime:
         """Take the data folder and begin; without an engine nothing is processed.
+
+        Args:
+            settings: All of them.
+            with_engine: Whether lanes and jobs run.
+            clock: Milliseconds since the Unix epoch.
+            disk: By which bytes reach the disk.
 
         Raises:
             DataFolderInUse: Another process has it. StorageFull, StorageFailed: The disk refuses.
         """
-        folder = DataFolder(settings.data)
-        try:
-            return cls._build(settings, folder, with_engine=with_engine)
-        except BaseException:
-            folder.release()
-            raise
+        with ExitStack() as closing:
+            folder = DataFolder(settings.data)
+            closing.callback(folder.release)
+            runtime = cls._build(settings, folder, disk or Disk(), clock, closing, with_engine=with_engine)
+            return replace(runtime, closing=closing.pop_all())
 
     @classmethod
-    def _build(cls, settings: Settings, folder: DataFolder, *, with_engine: bool) -> Runtime:
-        disk = Disk()
+    def _build(
+        cls,
+        settings: Settings,
+        folder: DataFolder,
+        disk: Disk,
+        clock: Callable[[], int],
+        closing: ExitStack,
+        *,
+        with_engine: bool,
+    ) -> Runtime:
         db = Database(settings.data / "longtake.db")
+        closing.callback(db.close)
         db.migrate()
         local = LocalBlobs(settings.data, disk, new_id)
-        store = Store(db=db, blobs=local, bus=Bus(), now_ms=now_ms, new_id=new_id)
+        closing.callback(local.close)
+        store = Store(db=db, blobs=local, bus=Bus(), now_ms=clock, new_id=new_id)
         work = Work(store)
-        sandbox = Sandbox()
-        pcm = DecodedSegments(sandbox, lambda sha256: _source(store, sha256))
-        speech = SpeechWorker(settings.models, patience_s=settings.utterance_timeout_s)
+        sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
+        closing.callback(sandbox.close)
+
+        def decoded(budget_bytes: int) -> DecodedSegments:
+            segments_pcm = DecodedSegments(sandbox, lambda sha256: _source(store, sha256), budget_bytes=budget_bytes)
+            closing.callback(segments_pcm.close)
+            return segments_pcm
+
+        playback = Playback(store, decoded(SMALL_BUDGET_BYTES))
+        lanes, saga, engine = _processing(settings, store, decoded, closing)
         ingest = _Ingest(store, work)
         receiver = Receiver(
             db,
             local,
-            now_ms=now_ms,
+            now_ms=clock,
             new_id=new_id,
             recognise=lambda head: None if (found := sniff(head)) is None else found.mime_type,
             free_bytes=lambda: disk.free_bytes(settings.data),
@@ -162,57 +194,28 @@ class Runtime:
                 reserve_bytes=settings.min_free_bytes,
             ),
         )
-        timelines = Timelines(store)
-        engine: Engine | None = None
-
-        def is_stopping() -> bool:
-            return lanes.is_stopping()
-
-        def due_jobs() -> None:
-            if engine is not None:
-                saga.due(engine.start)
-
-        def engine_name() -> str:
-            return default_engine(settings.models) if settings.engine == AUTO else settings.engine
-
-        media = MediaLane(store, timelines, pcm, is_stopping)
-        mix = MixLane(store, timelines, pcm, is_stopping)
-        heard = SpeechLane(store, timelines, pcm, speech, engine_name, is_stopping)
-        lanes = Lanes(
-            store,
-            {"media": media.run, "mix": mix.run, "speech": heard.run},
-            {"media": settings.media_workers, "mix": 1, "speech": 1},
-            due_jobs,
-        )
-        saga = Saga(store, Stages(store, lanes), settings.job_workers, is_stopping)
-        playback = Playback(store, pcm)
-        runtime = cls(
+        closing.callback(receiver.close)
+        if with_engine:
+            sandbox.start()
+            saga.recover()
+            engine.launch()
+            lanes.start()
+        return cls(
             settings=settings,
             folder=folder,
             store=store,
-            sandbox=sandbox,
-            segments_pcm=pcm,
-            speech=speech,
             receiver=receiver,
             work=work,
-            sessions=Sessions(store),
+            sessions=Sessions(store, work),
             lifecycle=Lifecycle(store, work),
             transcripts=Transcripts(store, work),
             playback=playback,
             files=Files(store, playback),
             lanes=lanes,
             saga=saga,
-            engine=Engine(settings.data / "engine.db", tuple(stage.value for stage in Stage), saga.run_stage)
-            if with_engine
-            else None,
+            engine=engine if with_engine else None,
+            closing=closing,
         )
-        engine = runtime.engine
-        if engine is not None:
-            saga.recover()
-            engine.launch()
-            lanes.start()
-            lanes.wake()
-        return runtime
 
     def __enter__(self) -> Self:
         return self
@@ -222,16 +225,38 @@ class Runtime:
 
     def close(self) -> None:
         """Answer what has arrived, let work come to an end, give the folder back."""
-        self.receiver.close()
-        self.lanes.close()
-        if self.engine is not None:
-            self.engine.close()
-        self.speech.close()
-        self.segments_pcm.close()
-        self.sandbox.close()
-        self.store.blobs.close()
-        self.store.db.close()
-        self.folder.release()
+        self.closing.close()
+
+
+def _processing(
+    settings: Settings, store: Store, decoded: Callable[[int], DecodedSegments], closing: ExitStack
+) -> tuple[Lanes, Saga, Engine]:
+    """What works on recordings. Speech has its decoders to itself: it lags behind, and would turn back the others'."""
+    stopping = threading.Event()
+    pcm, pcm_heard = decoded(BUDGET_BYTES), decoded(SMALL_BUDGET_BYTES)
+    timelines = Timelines(store)
+    speech = SpeechWorker(settings.models, patience_s=settings.utterance_timeout_s)
+
+    def engine_name() -> str:
+        return default_engine(settings.models) if settings.engine == AUTO else settings.engine
+
+    media = MediaLane(store, timelines, pcm, stopping)
+    mix = MixLane(store, timelines, pcm, stopping)
+    heard = SpeechLane(store, timelines, pcm_heard, speech, engine_name, stopping)
+    lanes = Lanes(
+        store,
+        {"media": media.run, "mix": mix.run, "speech": heard.run},
+        {"media": settings.media_workers, "mix": 1, "speech": 1},
+        lambda: saga.due(engine.start),
+        stopping,
+    )
+    saga = Saga(store, Stages(store, lanes), settings.job_workers, stopping)
+    engine = Engine(settings.data / "engine.db", tuple(stage.value for stage in Stage), saga.run_stage)
+    closing.callback(engine.close)
+    closing.callback(lanes.close)
+    closing.callback(speech.close)  # what it recognises just now is recognised again at the next start
+    closing.callback(stopping.set)
+    return lanes, saga, engine
 
 
 class _Ingest:
@@ -252,15 +277,20 @@ class _Ingest:
                 self._work.enqueue_in(c, session_id)
 
     def after_commit(self, stored: Sequence[Stored]) -> None:
-        for session_id in {one.session_id for one in stored}:
+        for session_id, state in {one.session_id: one.state for one in stored}.items():
             self._store.bus.publish("work", session_id)
+            if state is SessionState.COMPLETED:
+                self._work.announce_active(session_id)
 
 
 def _source(store: Store, sha256: str) -> MediaSource:
     """Where the bytes of a segment lie, and what they are."""
-    with store.db.read() as c:
-        locator = blobs.get_locator(c, sha256)
-    container = sniff(store.blobs.read(locator, 0, HEAD_BYTES))
+    try:
+        with store.db.read() as c:
+            locator = blobs.get_locator(c, sha256)
+        container = sniff(store.blobs.read(locator, 0, HEAD_BYTES))
+    except (NotFound, StorageFailed) as error:
+        raise MediaError(f"its bytes cannot be read: {error}", retryable=True) from error
     if container is None:
         raise MediaError("it is no kind of media that longtake knows", code="media_unsupported")
     return MediaSource(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,9 @@ from sqlalchemy.exc import DatabaseError
 
 APPLICATION_VERSION = "1"
 """Constant: by default it is a digest of the source, and an upgrade would leave running jobs behind in silence."""
+
+ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
+POLL_S = 0.01
 
 log = structlog.get_logger()
 
@@ -38,9 +42,10 @@ class Engine:
         self._run_stage = run_stage
         self._dbos: Any = None
         self._workflow: Any = None
+        self._begun: list[Any] = []
 
     def launch(self) -> None:
-        """Open the store and begin; workflows that a crash cut off go on."""
+        """Open the store and begin. Workflows that a crash cut off find that their claim is over, and end."""
         try:
             self._launch()
         except (sqlite3.DatabaseError, DatabaseError) as error:
@@ -57,14 +62,31 @@ class Engine:
         """Run a claimed job in the background; a second call with the same two changes nothing."""
         from dbos import SetWorkflowID
 
+        self._forget_finished()
         with SetWorkflowID(f"job-{job_id}-{claim}"):
-            self._dbos.start_workflow(self._workflow, job_id, claim)
+            self._begun.append(self._dbos.start_workflow(self._workflow, job_id, claim))
 
-    def close(self, timeout_s: int = 5) -> None:
+    def close(self, timeout_s: float = 5.0) -> None:
         """Wait for what runs, then let go; what is unfinished is found again at the next start."""
-        if self._dbos is not None:
-            self._dbos.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout_s)
-            self._dbos = None
+        if self._dbos is None:
+            return
+        until = time.monotonic() + timeout_s
+        try:
+            while self._begun and time.monotonic() < until:  # DBOS itself would sleep for a whole second
+                self._forget_finished()
+                time.sleep(POLL_S if self._begun else 0.0)
+        except DatabaseError as error:
+            log.error("engine_store_damaged", error=repr(error))
+        self._begun.clear()
+        self._dbos.destroy(destroy_registry=True)
+        self._dbos = None
+
+    def _forget_finished(self) -> None:
+        """Remove the checkpoints of workflows that have ended, or the store would grow for ever."""
+        ended = [handle for handle in self._begun if handle.get_status().status in ENDED]
+        if ended:
+            self._dbos.delete_workflows([handle.get_workflow_id() for handle in ended])
+            self._begun = [handle for handle in self._begun if handle not in ended]
 
     def _launch(self) -> None:
         from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
@@ -97,3 +119,6 @@ class Engine:
 
         self._workflow = job
         DBOS.launch()
+        old = DBOS.list_workflows(status=list(ENDED), load_input=False, load_output=False)
+        if old:
+            DBOS.delete_workflows([workflow.workflow_id for workflow in old])

@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
 
 from longtake.events import Event
-from longtake.model.errors import LongtakeError
+from longtake.model.errors import LongtakeError, Rejected
 from longtake.storage.catalog import sessions, tracks
 from longtake.storage.store import Store
 
@@ -40,7 +40,11 @@ class Failure:
 
 
 class Lanes:
-    """The three kinds of lanes and the threads they run on."""
+    """The three kinds of lanes and the threads they run on.
+
+    A lane that found nothing to do, though its rows say that it is not at rest (it waits for a segment that may still
+    come), is run again only when something happens in its session, or at the next tick.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Lanes:
         runs: dict[str, Callable[[str], bool]],
         workers: dict[str, int],
         due_jobs: Callable[[], None],
+        stopping: threading.Event,
     ) -> None:
         """`runs` and `workers` have the keys "media" (a track), "mix" (a session) and "speech" (a track)."""
         self._store = store
@@ -56,17 +61,21 @@ class Lanes:
         self._pools = {kind: ThreadPoolExecutor(count, f"{kind}-lane") for kind, count in workers.items()}
         self._workers = workers
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, str], Future[None]] = {}
+        self._running: dict[tuple[str, str], str] = {}  # → session
+        self._news: set[tuple[str, str]] = set()  # of the running ones: those for which something happened meanwhile
+        self._idle: dict[tuple[str, str], str] = {}  # → session
+        self._runs_begun = 0
+        self._last_run: dict[tuple[str, str], int] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
-        self._last_run: dict[tuple[str, str], float] = {}
         self._wake = threading.Event()
         self._changed = threading.Condition()
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._thread = threading.Thread(target=self._work, name="pump", daemon=True)
         self._unsubscribe = store.bus.subscribe(self._heard)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, with what is left from before."""
+        self._wake.set()
         self._thread.start()
 
     def is_stopping(self) -> bool:
@@ -88,12 +97,13 @@ class Lanes:
             self._changed.wait(timeout_s)
 
     def failure(self, session_id: str, kinds: Iterable[str]) -> Exception | None:
-        """What keeps a lane of a session from getting anywhere, once it has failed several times in a row."""
+        """What keeps a lane of a session from getting anywhere, once trying again does not help."""
         with self._store.db.read() as c:
             keys = {session_id, *(track.id for track in tracks.tracks_of(c, [session_id])[session_id])}
         with self._lock:
             for (kind, key), failure in self._failures.items():
-                if kind in kinds and key in keys and failure.count >= GIVE_UP_AFTER:
+                is_hopeless = failure.count >= GIVE_UP_AFTER or is_permanent(failure.error)
+                if kind in kinds and key in keys and is_hopeless:
                     return failure.error
         return None
 
@@ -103,7 +113,7 @@ class Lanes:
             keys = {session_id, *(track.id for track in tracks.tracks_of(c, [session_id])[session_id])}
         with self._lock:
             self._failures = {name: f for name, f in self._failures.items() if name[1] not in keys}
-        self.wake()
+        self._happened(session_id)
 
     def close(self) -> None:
         """Let what runs come to an end; what is left is found again at the next start."""
@@ -117,12 +127,24 @@ class Lanes:
 
     def _heard(self, event: Event) -> None:
         if event.name in WAKING:
-            self._wake.set()
+            self._happened(event.session_id)
+
+    def _happened(self, session_id: str) -> None:
+        """Something may have come for the lanes of a session: look at the rows now."""
+        with self._lock:
+            self._news |= {name for name, session in self._running.items() if session == session_id}
+            self._idle = {name: session for name, session in self._idle.items() if session != session_id}
+        self._wake.set()
 
     def _work(self) -> None:
+        next_tick = time.monotonic() + TICK_S
         while not self._stopping.is_set():
-            self._wake.wait(TICK_S)
+            self._wake.wait(max(0.0, next_tick - time.monotonic()))
             self._wake.clear()
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + TICK_S
+                with self._lock:
+                    self._idle.clear()
             if self._stopping.is_set():
                 return
             try:
@@ -133,43 +155,49 @@ class Lanes:
 
     def _pass(self) -> None:
         with self._store.db.read() as c:
-            media = [track.id for track in tracks.unsettled_tracks(c, "media")]
-            mixes = sessions.unsettled_mixes(c)
-            speech = [track.id for track in tracks.unsettled_tracks(c, "speech")]
-        for kind, keys in (("mix", mixes), ("media", media), ("speech", speech)):
-            in_turns = sorted((self._last_run.get((kind, key), 0.0), place, key) for place, key in enumerate(keys))
-            for _, _, key in in_turns:
-                self._submit(kind, key)
+            due = [(("media", track.id), track.session_id) for track in tracks.unsettled_tracks(c, "media")]
+            due += [(("mix", session_id), session_id) for session_id in sessions.unsettled_mixes(c)]
+            due += [(("speech", track.id), track.session_id) for track in tracks.unsettled_tracks(c, "speech")]
+        self._last_run = {name: self._last_run[name] for name, _ in due if name in self._last_run}
+        for name, session_id in sorted(due, key=lambda one: self._last_run.get(one[0], 0)):
+            self._submit(name, session_id)
         self._due_jobs()
 
-    def _submit(self, kind: str, key: str) -> None:
-        name = (kind, key)
+    def _submit(self, name: tuple[str, str], session_id: str) -> None:
+        kind, key = name
         with self._lock:
             failure = self._failures.get(name)
             if name in self._running or (failure is not None and failure.not_before_ms > self._store.now_ms()):
                 return
-            if sum(running[0] == kind for running in self._running) >= self._workers[kind]:
-                return  # rows keep the order: who waits longest is found first when a thread is free
-            self._running[name] = self._pools[kind].submit(self._run, kind, key)
+            if name in self._idle or sum(running[0] == kind for running in self._running) >= self._workers[kind]:
+                return  # the end of a run starts the next pass: who has waited longest comes first
+            self._running[name] = session_id
+            self._runs_begun += 1
+            self._last_run[name] = self._runs_begun
+            self._pools[kind].submit(self._run, kind, key, session_id)
 
-    def _run(self, kind: str, key: str) -> None:
+    def _run(self, kind: str, key: str, session_id: str) -> None:
         name = (kind, key)
-        did = False
+        did = has_failed = False
         try:
             did = self._runs[kind](key)
             with self._lock:
                 self._failures.pop(name, None)
         except Exception as error:  # noqa: BLE001 - one lane must never stop the others
-            self._failed(name, error)
+            has_failed = True
+            if not self._stopping.is_set():
+                self._failed(name, error)
         finally:
             with self._lock:
-                self._running.pop(name, None)
-                self._last_run[name] = time.monotonic()
-                waits = bool(self._running) or did
+                del self._running[name]
+                if not did and not has_failed and name not in self._news:
+                    self._idle[name] = session_id
+                self._news.discard(name)
             with self._changed:
                 self._changed.notify_all()
-            if waits or did:
-                self._wake.set()
+            if did:
+                self._happened(session_id)
+            self._wake.set()
 
     def _failed(self, name: tuple[str, str], error: Exception) -> None:
         with self._lock:
@@ -177,4 +205,12 @@ class Lanes:
             pause_s = min(2 ** (count - 1), MAX_BACK_OFF_S)
             self._failures[name] = Failure(count, error, self._store.now_ms() + 1000 * pause_s)
         code = error.code if isinstance(error, LongtakeError) else type(error).__name__
-        log.error("lane_failed", lane=name[0], key=name[1], code=code, error=str(error), attempt=count)
+        trace = error if count == 1 and not isinstance(error, LongtakeError) else None
+        log.error("lane_failed", lane=name[0], key=name[1], code=code, error=str(error), attempt=count, exc_info=trace)
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether trying again cannot help: it says so itself."""
+    if isinstance(error, LongtakeError):
+        return not getattr(error, "is_retryable", not isinstance(error, Rejected))
+    return False

@@ -6,13 +6,15 @@ Belongs here: attempts, progress, the end of a job. Does not: what a stage does 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import structlog
 from sqlalchemy import Connection
 
+from longtake.enrichment.pump import is_permanent
 from longtake.enrichment.stages import PERCENT, Stage, Stages
-from longtake.model.errors import Cancelled, LongtakeError, Rejected
+from longtake.model.errors import Cancelled, LongtakeError
 from longtake.model.lifecycle import JOB, JobEvent, JobState, follow
 from longtake.model.session import Job
 from longtake.storage.catalog import jobs
@@ -27,11 +29,11 @@ log = structlog.get_logger()
 class Saga:
     """Runs jobs. Every effect is a row; a job may be killed anywhere and goes on behind its last finished stage."""
 
-    def __init__(self, store: Store, stages: Stages, limit: int, is_stopping: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, stages: Stages, limit: int, stopping: threading.Event) -> None:
         self._store = store
         self._stages = stages
         self._limit = limit
-        self._is_stopping = is_stopping
+        self._stopping = stopping
 
     def recover(self) -> None:
         """At a start: jobs that ran when the process died wait again; a crash counts as an attempt."""
@@ -48,13 +50,15 @@ class Saga:
         room = self._limit - sum(job.status is JobState.PROCESSING for job in active)
         for job in active:
             if room > 0 and job.status is JobState.PENDING and job.not_before_ms <= now_ms and self._claim(job):
-                start(job.id, job.claims + 1)
                 room -= 1
+                try:
+                    start(job.id, job.claims + 1)
+                except Exception as error:  # noqa: BLE001 - a job that was claimed and not begun would never end
+                    self._fail(self._get(job.id), error)
 
     def run_stage(self, job_id: str, claim: int, name: str) -> bool:
         """Run one stage of a claimed job; returns False when there is nothing more to do under this claim."""
-        with self._store.db.read() as c:
-            job = jobs.get_job(c, job_id)
+        job = self._get(job_id)
         if job.status is not JobState.PROCESSING or job.claims != claim:
             return False
         if name in job.done:
@@ -67,15 +71,19 @@ class Saga:
                 if self._checkpoint(job, stage):
                     return stage is not Stage.COMPLETED
         except Cancelled:
-            if self._is_stopping():
+            if self._stopping.is_set():
                 self._put_back(job)
             return False
         except Exception as error:  # noqa: BLE001 - whatever a stage raises, the job's row says it
-            if self._is_stopping():
+            if self._stopping.is_set():
                 self._put_back(job)
             else:
-                self._fail(job, stage, error)
+                self._fail(job, error)
             return False
+
+    def _get(self, job_id: str) -> Job:
+        with self._store.db.read() as c:
+            return jobs.get_job(c, job_id)
 
     def _claim(self, job: Job) -> bool:
         with self._store.db.write() as c:
@@ -98,6 +106,11 @@ class Saga:
         low, high = PERCENT[stage]
         percent = low + int((high - low) * part)
         columns: dict[str, object] = {"stage": stage.value, "substage": substage, "progress": percent}
+        now = self._get(job.id)
+        if now.status is not JobState.PROCESSING or now.claims != job.claims:
+            raise Cancelled(f"job {job.id} was cancelled")
+        if (now.stage, now.substage, now.progress) == (stage.value, substage, percent):
+            return
         with self._store.db.write() as c:
             if not jobs.move_job(c, job.id, JobState.PROCESSING, JobState.PROCESSING, **columns):
                 raise Cancelled(f"job {job.id} was cancelled")
@@ -126,14 +139,17 @@ class Saga:
         with self._store.db.write() as c:
             jobs.move_job(c, job.id, JobState.PROCESSING, JobState.PENDING, attempts=job.attempts - 1)
 
-    def _fail(self, job: Job, stage: Stage, error: Exception) -> None:
+    def _fail(self, job: Job, error: Exception) -> None:
         code = error.code if isinstance(error, LongtakeError) else type(error).__name__
-        log.error("job_failed", job=job.id, session=job.session_id, stage=stage.value, code=code, error=str(error))
+        trace = None if isinstance(error, LongtakeError) else error
+        log.error("job_failed", job=job.id, session=job.session_id, code=code, error=str(error), exc_info=trace)
         with self._store.db.write() as c:
             now = jobs.get_job(c, job.id)
             if now.status is JobState.PROCESSING and now.claims == job.claims:
-                self._attempt_failed(c, now, f"{code}: {error}", is_permanent=_is_permanent(error))
-        self._store.bus.publish("job-failed", job.session_id, job_id=job.id, error=str(error))
+                self._attempt_failed(c, now, f"{code}: {error}", is_permanent=is_permanent(error))
+            now = jobs.get_job(c, job.id)
+        name = "job-failed" if now.status is JobState.FAILED else "job-progress"
+        self._store.bus.publish(name, job.session_id, job_id=job.id, progress=now.progress, error=str(error))
 
     def _attempt_failed(self, c: Connection, job: Job, error: str, *, is_permanent: bool) -> None:
         """Have a job tried again after a pause, or end it."""
@@ -144,10 +160,3 @@ class Saga:
         pause_ms = BACK_OFF_MS[max(0, job.attempts - 1)]
         after = follow(JOB, job.status, JobEvent.RETRY_SCHEDULED)
         jobs.update_job(c, job.id, status=after, error=error, not_before_ms=self._store.now_ms() + pause_ms)
-
-
-def _is_permanent(error: Exception) -> bool:
-    """Whether trying again cannot help: it says so itself."""
-    if isinstance(error, LongtakeError):
-        return not getattr(error, "is_retryable", not isinstance(error, Rejected))
-    return False

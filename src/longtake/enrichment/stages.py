@@ -143,17 +143,13 @@ class Stages:
         progress: Progress,
     ) -> None:
         self._lanes.forgive(job.session_id)
-        shown = -1.0
         while not is_done(session := self._session(job)):
             if self._lanes.is_stopping():
                 raise Cancelled("the process is asked to end")
             error = self._lanes.failure(job.session_id, kinds)
             if error is not None:
                 raise error
-            done = round(part(session), 2)
-            if done != shown:
-                shown = done
-            progress(done, substage)
+            progress(part(session), substage)
             self._lanes.wait(WAIT_S)
 
     def _chapters(self, job: Job, progress: Progress) -> None:

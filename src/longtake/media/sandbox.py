@@ -79,6 +79,12 @@ class Sandbox:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start the zygote before it is needed, so that the first file does not wait for it."""
+        with self._lock:
+            if self._zygote is None and not self._closed:
+                self._zygote, self._requests = _start_zygote()
+
     def open(self, source: MediaSource) -> Decoding:
         """Start decoding a file, up to its first samples.
 

@@ -127,7 +127,10 @@ class Lifecycle:
                 tracks.get_track(c, one.track_id, session_id)
                 if min(one.segments or 0, one.duration_ms or 0) < 0:
                     raise Invalid("segments and duration_ms cannot be negative")
-                tracks.update_track(c, one.track_id, expected_segments=one.segments, expected_ms=one.duration_ms)
+                expected = {"expected_segments": one.segments, "expected_ms": one.duration_ms}
+                told = {name: value for name, value in expected.items() if value is not None}
+                if told:
+                    tracks.update_track(c, one.track_id, **told)
             for track in session.tracks:
                 _walk_track(c, track, TrackState.STOPPED)
                 tracks.update_track(c, track.id, is_ended=True, media_settled=False, speech_settled=False)

@@ -23,6 +23,7 @@ from longtake.model.session import (
     TrackKind,
     Transition,
 )
+from longtake.sessions.work import Work
 from longtake.storage.catalog import segments, sessions, tracks
 from longtake.storage.store import Store
 
@@ -74,8 +75,9 @@ class TrackCoverage:
 class Sessions:
     """Sessions and tracks. Every method is one transaction and may be called from any thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, work: Work) -> None:
         self._store = store
+        self._work = work
 
     def create(self, new: NewSession, *, actor: str = "owner") -> Session:
         """Create a session; its history begins."""
@@ -230,7 +232,7 @@ class Sessions:
             ]
 
     def set_balance(self, session_id: str, balance: float, *, at_ns: int | None = None) -> Session:
-        """Set the mix between microphone (0) and system (1): from now on while recording, everywhere afterwards."""
+        """Set the mix between microphone (0) and system (1), from now on; after the end everywhere, as a job."""
         if not 0 <= balance <= 1:
             raise Invalid("balance lies between 0 (microphone only) and 1 (system only)")
         with self._store.db.write() as c:
@@ -240,8 +242,11 @@ class Sessions:
             if session.state is not SessionState.COMPLETED and session.length_ns:
                 steps = [step for step in session.balance if step[0] < from_ns] + [(from_ns, balance)]
             sessions.update_session(c, session_id, balance=[list(step) for step in steps], mix_settled=False)
+            job = self._work.enqueue_in(c, session_id) if session.state is SessionState.COMPLETED else None
             session = replace(session, balance=tuple(steps))
         self._store.bus.publish("work", session_id)
+        if job is not None:
+            self._work.announce(job)
         return session
 
 

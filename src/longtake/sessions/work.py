@@ -78,6 +78,13 @@ class Work:
         """Tell everybody that a job waits."""
         self._store.bus.publish("job-enqueued", job.session_id, job_id=job.id, progress=0)
 
+    def announce_active(self, session_id: str) -> None:
+        """The same for the job of a session that waits, if there is one."""
+        with self._store.db.read() as c:
+            job = jobs.active_job(c, session_id)
+        if job is not None and job.status is JobState.PENDING:
+            self.announce(job)
+
     def get(self, job_id: str) -> Job:
         """A job; raises NotFound."""
         with self._store.db.read() as c:
@@ -140,6 +147,8 @@ class Work:
         job = None
         with self._store.db.write() as c:
             session = sessions.get_session(c, session_id)
+            if session.trashed_at_ms is not None:
+                raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
             for segment in wanted:
                 reopen_segment(c, segment)
             if wanted:

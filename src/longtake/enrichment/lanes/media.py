@@ -7,20 +7,20 @@ segment touches is found by comparing fingerprints and made anew. A run may be k
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import threading
 
 from sqlalchemy import Connection
 
 from longtake.enrichment.lanes.blocks import Turn, Wanted, decided_blocks, put_blocks
-from longtake.enrichment.lanes.timelines import Change, Timeline, Timelines, fingerprint
+from longtake.enrichment.lanes.timelines import Change, Timeline, Timelines
 from longtake.media.blocks import block_count, input_span
 from longtake.media.decoded import DecodedSegment, DecodedSegments
-from longtake.media.timeline_pcm import Pcm, TrackPcm
-from longtake.model.errors import MediaError
+from longtake.media.timeline_pcm import CONTEXT_NS, Pcm, TrackPcm
+from longtake.model.errors import MediaError, NotFound, StorageFailed
 from longtake.model.session import LaneStatus, Segment, Track
 from longtake.model.timeline import RATE_HZ, Place, Placed, ns_to_samples, samples_to_ns
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
-from longtake.storage.catalog import derived, segments, sessions, tracks
+from longtake.storage.catalog import blobs, derived, segments, sessions, tracks
 from longtake.storage.store import Store
 
 BLOCKS_VERSION = "aac-1"
@@ -30,18 +30,17 @@ HOLE_PATIENCE_MS = 10_000
 MAX_ATTEMPTS = 4
 STEP_S = 10
 """How much of a long segment is decoded at a time."""
+READ_BYTES = 1 << 20
 
 
 class MediaLane:
     """Runs the media lane of any track; one run per track at a time (`pump` sees to it)."""
 
-    def __init__(
-        self, store: Store, timelines: Timelines, pcm: DecodedSegments, is_stopping: Callable[[], bool]
-    ) -> None:
+    def __init__(self, store: Store, timelines: Timelines, pcm: DecodedSegments, stopping: threading.Event) -> None:
         self._store = store
         self._timelines = timelines
         self._pcm = pcm
-        self._is_stopping = is_stopping
+        self._stopping = stopping
 
     def run(self, track_id: str) -> bool:
         """Do what there is to do; returns whether anything was done."""
@@ -51,7 +50,7 @@ class MediaLane:
             self._timelines.forget(track_id)
             return False
         timeline = self._timelines.of(track_id)
-        turn = Turn(self._is_stopping)
+        turn = Turn(self._stopping.is_set)
         did = False
         try:
             while (segment := self._next(track)) is not None:
@@ -81,6 +80,8 @@ class MediaLane:
         """
         try:
             decoded = self._pcm.open(segment.sha256)
+            if not decoded.samples_so_far:
+                self._check(segment)
             place = timeline.place(segment, decoded.rate_hz)
             while decoded.samples is None:
                 if turn.is_over():
@@ -118,6 +119,19 @@ class MediaLane:
             )
             sessions.update_session(c, track.session_id, mix_settled=False)
         self._store.bus.publish("work", track.session_id)
+
+    def _check(self, segment: Segment) -> None:
+        """Compare the stored bytes with their digest before they are decoded for the first time."""
+        digest = hashlib.sha256()
+        try:
+            with self._store.db.read() as c:
+                locator = blobs.get_locator(c, segment.sha256)
+            for at in range(0, locator.size_bytes, READ_BYTES):
+                digest.update(self._store.blobs.read(locator, at, at + READ_BYTES))
+        except (NotFound, StorageFailed) as error:
+            raise MediaError(f"its bytes cannot be read: {error}", retryable=True) from error
+        if digest.hexdigest() != segment.sha256:
+            raise MediaError("the stored bytes are not those that were acknowledged")
 
     def _done(self, track: Track, timeline: Timeline, segment: Segment, decoded: DecodedSegment) -> None:
         assert decoded.samples is not None
@@ -166,11 +180,13 @@ class MediaLane:
         self._store.bus.publish(
             "segment_status", track.session_id, track_id=track.id, index=segment.index, error=error.code
         )
+        if not is_last:
+            self._stopping.wait(2 ** (attempts - 1))
 
     def _note_change(self, c: Connection, track: Track, timeline: Timeline, change: Change) -> None:
         for other in change.moved:
             segments.move_segment(c, track.id, other.index, other.place)
-        from_sample = ns_to_samples(change.from_ns, SPEECH_HZ)
+        from_sample = ns_to_samples(max(0, change.from_ns - CONTEXT_NS), SPEECH_HZ)  # the resampler hears it before
         tracks.note_change(c, track.id, timeline.length_ns, timeline.channels, from_sample)
 
     def _encode(self, track: Track, timeline: Timeline, turn: Turn, *, is_final: bool = False) -> bool:
@@ -179,7 +195,7 @@ class MediaLane:
         wanted, upto = self._wanted(track, timeline, channels, is_final=is_final)
 
         def read(start: int, end: int) -> Pcm:
-            return read_track(timeline, self._pcm, channels, start, end)
+            return track_pcm(timeline, self._pcm, channels, start, end).read(start, end)
 
         made = put_blocks(self._store, track.session_id, track.id, channels, read, wanted, turn.is_over)
         timeline.note_checked(track.id, channels, upto if made == len(wanted) else wanted[made].number, version)
@@ -206,7 +222,7 @@ class MediaLane:
                 return False
             is_final = tracks.get_track(c, track.id).is_ended
         if not self._encode(track, timeline, turn, is_final=is_final):
-            return not self._is_stopping()
+            return not self._stopping.is_set()
         with self._store.db.write() as c:
             now = tracks.get_track(c, track.id)
             if segments.first_pending(c, track.id, "media") is None and now.is_ended == is_final:
@@ -221,16 +237,12 @@ class MediaLane:
 def block_source(timeline: Timeline, number: int, channels: int, total: int, *, is_final: bool) -> str:
     """Digest of everything that a block is a function of."""
     start, end = input_span(number, None)
-    own = around(timeline, start, end)
+    sound = timeline.fingerprint(samples_to_ns(start, RATE_HZ), samples_to_ns(end, RATE_HZ))
     ends = total if is_final and total < end else "later"
-    return hashlib.sha256(f"{BLOCKS_VERSION} {channels} {ends} {fingerprint(own)}".encode()).hexdigest()
+    return hashlib.sha256(f"{BLOCKS_VERSION} {channels} {ends} {sound}".encode()).hexdigest()
 
 
-def around(timeline: Timeline, start: int, end: int) -> list[Placed]:
-    """The segments of which samples [start, end) at 48 kHz are a function."""
-    return timeline.around(samples_to_ns(start, RATE_HZ), samples_to_ns(end, RATE_HZ))
-
-
-def read_track(timeline: Timeline, pcm: DecodedSegments, channels: int, start: int, end: int) -> Pcm:
-    """Samples [start, end) of a track at 48 kHz as it is known now, (channels, n)."""
-    return TrackPcm(around(timeline, start, end), pcm, rate_hz=RATE_HZ, channels=channels).read(start, end)
+def track_pcm(timeline: Timeline, pcm: DecodedSegments, channels: int, start: int, end: int) -> TrackPcm:
+    """A track as it is known now, as far as samples [start, end) at 48 kHz need it."""
+    placed = timeline.around(samples_to_ns(start, RATE_HZ), samples_to_ns(end, RATE_HZ))
+    return TrackPcm(placed, pcm, rate_hz=RATE_HZ, channels=channels)

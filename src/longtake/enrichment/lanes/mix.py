@@ -6,18 +6,18 @@ A session with one track needs no encoding at all: its mix has the track's own b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import threading
 from dataclasses import dataclass, replace
 
 from longtake.enrichment.lanes.blocks import Turn, Wanted, decided_blocks, put_blocks
-from longtake.enrichment.lanes.media import BLOCKS_VERSION, around
-from longtake.enrichment.lanes.timelines import Timeline, Timelines, fingerprint
+from longtake.enrichment.lanes.media import BLOCKS_VERSION, track_pcm
+from longtake.enrichment.lanes.timelines import Timeline, Timelines
 from longtake.media.blocks import block_count, input_span
 from longtake.media.decoded import DecodedSegments
 from longtake.media.mix import Mix, TrackRole
-from longtake.media.timeline_pcm import Pcm, TrackPcm
+from longtake.media.timeline_pcm import Pcm
 from longtake.model.session import AUDIO_KINDS, Session, Track
-from longtake.model.timeline import NS_PER_S, RATE_HZ
+from longtake.model.timeline import RATE_HZ, samples_to_ns
 from longtake.storage.catalog import derived, sessions
 from longtake.storage.store import Store
 
@@ -36,13 +36,11 @@ class Part:
 class MixLane:
     """Runs the mix lane of any session; one run per session at a time (`pump` sees to it)."""
 
-    def __init__(
-        self, store: Store, timelines: Timelines, pcm: DecodedSegments, is_stopping: Callable[[], bool]
-    ) -> None:
+    def __init__(self, store: Store, timelines: Timelines, pcm: DecodedSegments, stopping: threading.Event) -> None:
         self._store = store
         self._timelines = timelines
         self._pcm = pcm
-        self._is_stopping = is_stopping
+        self._stopping = stopping
 
     def run(self, session_id: str) -> bool:
         """Do what there is to do; returns whether anything was done."""
@@ -56,12 +54,14 @@ class MixLane:
             if track.kind in AUDIO_KINDS and track.counts.total
         ]
         is_final = all(track.is_ended and not track.counts.pending for track in session.tracks)
-        turn = Turn(self._is_stopping)
+        turn = Turn(self._stopping.is_set)
         is_done = (
-            self._copy(session, parts[0], turn) if len(parts) == 1 else self._encode(session, parts, is_final, turn)
+            self._copy(session, parts[0], turn)
+            if is_copy(session, parts)
+            else self._encode(session, parts, is_final, turn)
         )
         if not is_done:
-            return not self._is_stopping()
+            return not self._stopping.is_set()
         return self._settle(session, parts, is_final)
 
     def _copy(self, session: Session, part: Part, turn: Turn) -> bool:
@@ -104,10 +104,7 @@ class MixLane:
 
         def read(start: int, end: int) -> Pcm:
             tracks = [
-                (
-                    TrackPcm(around(part.timeline, start, end), self._pcm, rate_hz=RATE_HZ, channels=channels),
-                    TrackRole.of(part.track.kind),
-                )
+                (track_pcm(part.timeline, self._pcm, channels, start, end), TrackRole.of(part.track.kind))
                 for part in parts
             ]
             return Mix(tracks, session.balance).read(start, end)
@@ -122,15 +119,15 @@ class MixLane:
         self, session: Session, parts: list[Part], number: int, channels: int, total: int, is_final: bool
     ) -> str:
         start, end = input_span(number, None)
-        until_ns = (end + RATE_HZ) * NS_PER_S // RATE_HZ
-        inputs = [f"{part.track.kind} {fingerprint(around(part.timeline, start, end))}" for part in parts]
+        from_ns, until_ns = samples_to_ns(start, RATE_HZ), samples_to_ns(end, RATE_HZ)
+        inputs = [f"{part.track.kind} {part.timeline.fingerprint(from_ns, until_ns)}" for part in parts]
         balance = [step for step in session.balance if step[0] <= until_ns]
         ends = total if is_final and total < end else "later"
         return hashlib.sha256(f"mix {BLOCKS_VERSION} {channels} {ends} {balance} {inputs}".encode()).hexdigest()
 
     def _settle(self, session: Session, parts: list[Part], is_final: bool) -> bool:
         """If nothing else came meanwhile, the lane rests; returns whether the session is whole now."""
-        if self._is_stopping():
+        if self._stopping.is_set():
             return False
         with self._store.db.write() as c:
             now = sessions.find_session(c, session.id)
@@ -145,6 +142,14 @@ class MixLane:
         if is_final:
             self._store.bus.publish("media-processing-complete", session.id)
         return is_final
+
+
+def is_copy(session: Session, parts: list[Part]) -> bool:
+    """Whether the mix sounds exactly like its only track."""
+    if len(parts) != 1:
+        return False
+    role = TrackRole.of(parts[0].track.kind)
+    return all(role.gain(balance) == 1.0 for _, balance in session.balance)
 
 
 def _content(track: Track) -> tuple[object, ...]:

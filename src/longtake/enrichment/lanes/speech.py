@@ -7,9 +7,9 @@ engine heard in the same samples is remembered, so that nothing is recognised tw
 from __future__ import annotations
 
 import hashlib
-import time
+import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from longtake.enrichment.lanes.blocks import Turn
+from longtake.enrichment.lanes.sound import Sound
 from longtake.enrichment.lanes.timelines import Timeline, Timelines
 from longtake.media.decoded import DecodedSegments
-from longtake.media.timeline_pcm import CONTEXT_NS, TrackPcm
+from longtake.media.timeline_pcm import CONTEXT_NS
 from longtake.model.errors import EngineError
 from longtake.model.session import LaneStatus, Session, Track, TrackKind
-from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples, rescale, samples_to_ns
+from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples, rescale
 from longtake.model.transcript import Entry
 from longtake.speech.cutter import Cut, Cutter
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
@@ -60,14 +61,14 @@ class SpeechLane:
         pcm: DecodedSegments,
         worker: SpeechWorker,
         default_engine: Callable[[], str],
-        is_stopping: Callable[[], bool],
+        stopping: threading.Event,
     ) -> None:
         self._store = store
         self._timelines = timelines
         self._pcm = pcm
         self._worker = worker
         self._default_engine = default_engine
-        self._is_stopping = is_stopping
+        self._stopping = stopping
 
     def run(self, track_id: str) -> bool:
         """Do what there is to do; returns whether anything was done."""
@@ -79,64 +80,68 @@ class SpeechLane:
         timeline = self._timelines.of(track_id)
         engine = track.speech_engine or self._default_engine()
         total = rescale(timeline.length_samples, RATE_HZ, SPEECH_HZ)
-        known = total if is_final else max(0, total - ns_to_samples(CONTEXT_NS, SPEECH_HZ) - 1)
+        known = total if is_final else max(0, total - 2 * ns_to_samples(CONTEXT_NS, SPEECH_HZ))
         did = False
         if engine == NO_ENGINE:
             self._skip(track, known)
         else:
-            cursor = self._begin(track, timeline, engine)
-            turn = Turn(self._is_stopping, TURN_S)
+            sound = Sound(timeline, self._pcm)
+            cursor = self._begin(track_id, sound, engine)
+            turn = Turn(self._stopping.is_set, TURN_S)
             while cursor < known:
                 if turn.is_over():
-                    return not self._is_stopping()
+                    return not self._stopping.is_set()
                 until = min(known, cursor + STEP)
-                after = self._step(track, timeline, engine, cursor, until, is_final=is_final and until == known)
+                after = self._step(track, timeline, sound, engine, cursor, until, is_final=is_final and until == known)
                 if after is None:
-                    return True  # the track changed meanwhile: the next run begins where it must
-                did = True
+                    return not self._stopping.is_set()  # the track changed: the next run begins where it must
+                did |= after > cursor
                 if until == known:
                     break
                 cursor = after
         return self._settle(track, is_final) or did
 
-    def _begin(self, track: Track, timeline: Timeline, engine: str) -> int:
+    def _begin(self, track_id: str, sound: Sound, engine: str) -> int:
         """The cursor to go on from: behind what was heard, before what has changed."""
         with self._store.db.write() as c:
+            track = tracks.get_track(c, track_id)
             cursor = track.speech_cursor
             stale = [] if track.speech_stale_from is None else [track.speech_stale_from]
-            for segment in segments.waiting_for_speech(c, track.id):
-                placed = segment.placed()
-                if placed is not None and ns_to_samples(placed.end_ns, SPEECH_HZ) <= cursor:
-                    stale.append(ns_to_samples(placed.start_ns, SPEECH_HZ))  # it is to be heard again
-                break
+            first = next(iter(segments.waiting_for_speech(c, track_id)), None)
+            placed = None if first is None else first.placed()
+            if placed is not None and ns_to_samples(placed.end_ns, SPEECH_HZ) <= cursor:
+                stale.append(ns_to_samples(placed.start_ns, SPEECH_HZ))  # it is to be heard again
             if stale:
-                cuts = [Cut(start=s.start, end=s.end) for s in utterances.list_spoken(c, track.id)]
-                cutter = Cutter(self._reader(timeline), self._worker.speech_probabilities)
+                cuts = [Cut(start=s.start, end=s.end) for s in utterances.list_spoken(c, track_id)]
+                cutter = Cutter(sound.read, self._worker.speech_probabilities)
                 cursor = min(cursor, cutter.rewind(cuts, min(stale)))
             tracks.update_track(
-                c, track.id, speech_engine=engine, speech_cursor=cursor, speech_stale_from=None, speech_known=cursor
+                c, track_id, speech_engine=engine, speech_cursor=cursor, speech_stale_from=None, speech_known=cursor
             )
         return cursor
 
     def _step(
-        self, track: Track, timeline: Timeline, engine: str, cursor: int, until: int, *, is_final: bool
+        self, track: Track, timeline: Timeline, sound: Sound, engine: str, cursor: int, until: int, *, is_final: bool
     ) -> int | None:
         """Cut and recognise [cursor, until); returns the cursor after it, or None if the track has changed."""
-        read = self._reader(timeline)
+        with self._store.db.write() as c:  # from here on a change before `until` is noted as one
+            if tracks.get_track(c, track.id).speech_stale_from is not None:
+                return None
+            tracks.update_track(c, track.id, speech_known=until)
         info = self._worker.info(engine)
-        cuts, after = Cutter(read, self._worker.speech_probabilities).cut(cursor, until, is_final)
+        cuts, after = Cutter(sound.read, self._worker.speech_probabilities).cut(cursor, until, is_final)
         heard = []
         for cut in cuts:
-            if self._is_stopping():
-                return cursor
-            heard.append(self._hear(track, info, cut, read(cut.start, cut.end)))
+            heard.append(self._hear(track, info, cut, sound.read(cut.start, cut.end)))
+            if self._stopping.is_set():
+                return None
         with self._store.db.write() as c:
             now = tracks.find_track(c, track.id)
             if now is None or now.speech_stale_from is not None or now.speech_engine != engine:
                 return None
             session = sessions.get_session(c, track.session_id)
-            entries = self._write(c, session, track, timeline, info, heard, cursor)
-            tracks.update_track(c, track.id, speech_cursor=after, speech_known=until)
+            entries = self._write(c, session, track, timeline, info, heard, cursor, None if is_final else after)
+            tracks.update_track(c, track.id, speech_cursor=after)
             self._mark(c, track, until if is_final else after, heard)
         for entry in entries:
             self._store.bus.publish("new_transcript", track.session_id, entry_id=entry.id)
@@ -157,9 +162,8 @@ class SpeechLane:
             except EngineError as error:
                 if error.code == "engine_unavailable":
                     raise
-                if pause_s is None or not error.is_retryable or self._is_stopping():
+                if pause_s is None or not error.is_retryable or self._stopping.wait(pause_s):
                     return Heard(cut=cut, key=key, recognition=None, error=error)
-                time.sleep(pause_s)
         with self._store.db.write() as c:
             transcript.insert_recognition(c, key, track.session_id, result.text, result.words, result.confidence)
         return Heard(cut=cut, key=key, recognition=result)
@@ -173,28 +177,27 @@ class SpeechLane:
         info: EngineInfo,
         heard: Sequence[Heard],
         cursor: int,
+        until: int | None,
     ) -> list[Entry]:
-        """Put what was heard from the cursor on in place of what stood there; corrections of people stay."""
-        old = utterances.list_spoken(c, track.id, cursor)
+        """Put what was heard in [cursor, until) in place of what stood there; what people changed stays."""
+        old = utterances.list_spoken(c, track.id, cursor, until)
         standing = {e.id: e for e in transcript.get_entries(c, [s.entry_id for s in old if s.entry_id])}
-        corrected = {
-            s.key: standing[s.entry_id] for s in old if s.entry_id in standing and standing[s.entry_id].corrected
-        }
         spoken, entries = [], []
         for one in heard:
             entry = _entry(session, track, timeline, info, one, self._store.now_ms())
-            if entry is not None and one.key in corrected:
-                entry = replace(entry, text=corrected[one.key].text, corrected=True)
             if entry is not None:
+                entry = _with_changes(entry, _counterpart(one, old, standing))
                 entries.append(entry)
             spoken.append(
                 Spoken(start=one.cut.start, end=one.cut.end, key=one.key, entry_id=entry.id if entry else None)
             )
         fresh = {entry.id for entry in entries}
-        transcript.delete_entries(c, [key for key in standing if key not in fresh])
+        texts = {entry.text for entry in entries if entry.corrected}
+        gone = [e.id for e in standing.values() if e.id not in fresh and not (e.corrected and e.text not in texts)]
+        transcript.delete_entries(c, gone)
         entries = [entry for entry in entries if entry.id not in standing]
         transcript.insert_entries(c, entries)
-        utterances.replace_spoken(c, track.id, cursor, spoken)
+        utterances.replace_spoken(c, track.id, cursor, until, spoken)
         return entries
 
     def _mark(self, c: Connection, track: Track, until: int, heard: Sequence[Heard]) -> None:
@@ -223,11 +226,18 @@ class SpeechLane:
         with self._store.db.write() as c:
             for segment in segments.waiting_for_speech(c, track.id):
                 segments.update_segment(c, segment, speech=LaneStatus.DONE)
-            tracks.update_track(c, track.id, speech_engine=NO_ENGINE, speech_cursor=known, speech_known=known)
+            tracks.update_track(
+                c,
+                track.id,
+                speech_engine=NO_ENGINE,
+                speech_cursor=known,
+                speech_known=known,
+                speech_stale_from=None,
+            )
 
     def _settle(self, track: Track, is_final: bool) -> bool:
         """If nothing else came meanwhile, the lane rests; returns whether the transcript is whole now."""
-        if self._is_stopping():
+        if self._stopping.is_set():
             return False
         with self._store.db.write() as c:
             now = tracks.find_track(c, track.id)
@@ -239,15 +249,6 @@ class SpeechLane:
                 return False
             tracks.update_track(c, track.id, speech_settled=True)
         return is_final
-
-    def _reader(self, timeline: Timeline) -> Callable[[int, int], NDArray[np.int16]]:
-        def read(start: int, end: int) -> NDArray[np.int16]:
-            placed = timeline.around(samples_to_ns(start, SPEECH_HZ), samples_to_ns(end, SPEECH_HZ))
-            sound = TrackPcm(placed, self._pcm, rate_hz=SPEECH_HZ, channels=1).read(start, end)[0]
-            pcm: NDArray[np.int16] = np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
-            return pcm
-
-        return read
 
 
 def _entry(
@@ -278,6 +279,28 @@ def _entry(
             replace(w, start_ms=start_ms + w.start_ms, end_ms=start_ms + w.end_ms) for w in recognition.words
         ),
     )  # fmt: skip
+
+
+def _counterpart(one: Heard, old: Sequence[Spoken], standing: Mapping[str, Entry]) -> Entry | None:
+    """The entry that stood where something is heard now: of the same sound, else of most of the same time."""
+    known = [(spoken, standing[spoken.entry_id]) for spoken in old if spoken.entry_id in standing]
+    same = [entry for spoken, entry in known if spoken.key == one.key]
+    if same:
+        return min(same, key=lambda entry: abs(entry.start_ms - one.cut.start * 1000 // SPEECH_HZ))
+    for spoken, entry in known:
+        shared = min(spoken.end, one.cut.end) - max(spoken.start, one.cut.start)
+        if 2 * shared > max(spoken.end - spoken.start, one.cut.end - one.cut.start):
+            return entry
+    return None
+
+
+def _with_changes(entry: Entry, before: Entry | None) -> Entry:
+    """An entry with what people changed of the one before it."""
+    if before is None:
+        return entry
+    if before.corrected:
+        entry = replace(entry, text=before.text, corrected=True)
+    return replace(entry, speaker=before.speaker)
 
 
 def speaker_of(session: Session, track: Track) -> str:

@@ -12,10 +12,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
+from weakref import WeakValueDictionary
 
 from longtake.media.blocks import block_of
+from longtake.media.timeline_pcm import CONTEXT_NS
 from longtake.model.session import LaneStatus, Segment
 from longtake.model.timeline import (
+    NS_PER_MS,
     NS_PER_S,
     RATE_HZ,
     Place,
@@ -33,6 +36,8 @@ from longtake.storage.store import Store
 TRACKS_KEPT = 256
 TOUCH_MARGIN_NS = NS_PER_S
 """How far before a change a block may hear it: more than the encoder's run-out and the resampler's reach."""
+HEARD_NS = CONTEXT_NS - NS_PER_MS
+"""How far around a stretch its sound is a function of the track; below what is known of it when it is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Timeline:
         ]
         self._lost = {row.index: row.duration_ms for row in rows if row.media is LaneStatus.FAILED}
         self._is_ordered = all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(self._known))
+        self._stereo = sum(known.placed.channels > 1 for known in self._known)
         self._checked: dict[str, tuple[object, int]] = {}
         self._version = 0
 
@@ -84,6 +90,20 @@ class Timeline:
                     break
         return found
 
+    def fingerprint(self, from_ns: int, to_ns: int) -> str:
+        """Digest of everything that the sound of a stretch is a function of.
+
+        Of a segment that reaches beyond it only the part that is heard counts, so that growing changes nothing.
+        """
+        digest = hashlib.sha256()
+        until_ns = to_ns + HEARD_NS
+        for one in self.around(from_ns, to_ns):
+            if one.start_ns < until_ns and one.end_ns > from_ns - HEARD_NS:
+                at = one.place
+                heard = min(one.samples, ns_to_samples(until_ns - one.start_ns, at.rate_hz))
+                digest.update(f"{one.sha256} {at.take_start_ns} {at.take_offset} {at.rate_hz} {heard}\n".encode())
+        return digest.hexdigest()
+
     @property
     def length_samples(self) -> int:
         """Where the last sound ends, in samples at 48 kHz; as `TrackPcm` counts it."""
@@ -100,7 +120,7 @@ class Timeline:
     def channels(self) -> int:
         """The most that any segment has."""
         with self._lock:
-            return max((known.placed.channels for known in self._known), default=1)
+            return 2 if self._stereo else 1
 
     @property
     def version(self) -> int:
@@ -135,9 +155,11 @@ class Timeline:
             if at < len(self._known) and (old := self._known[at].placed).index == placed.index:
                 if old.sha256 == placed.sha256 and old.place == placed.place:
                     changed_ns = min(old.end_ns, placed.end_ns)  # it has only grown
+                self._stereo -= old.channels > 1
                 self._known[at] = Known(placed, start_ms)
             else:
                 self._known.insert(at, Known(placed, start_ms))
+            self._stereo += placed.channels > 1
             return self._change(at + 1, changed_ns)
 
     def lose(self, segment: Segment) -> Change:
@@ -147,7 +169,9 @@ class Timeline:
             at = self._position(segment.index)
             changed_ns = self._known[at - 1].placed.end_ns if at else 0
             if at < len(self._known) and self._known[at].placed.index == segment.index:
-                changed_ns = min(changed_ns, self._known.pop(at).placed.start_ns)
+                lost = self._known.pop(at).placed
+                self._stereo -= lost.channels > 1
+                changed_ns = min(changed_ns, lost.start_ns)
             return self._change(at, changed_ns)
 
     def _position(self, index: int) -> int:
@@ -193,40 +217,33 @@ class Timeline:
 
 
 class Timelines:
-    """The timelines of the tracks that are being worked on."""
+    """The timelines of the tracks that are being worked on; one in use is never read from rows a second time."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._tracks: OrderedDict[str, Timeline] = OrderedDict()
+        self._recent: OrderedDict[str, Timeline] = OrderedDict()
+        self._in_use: WeakValueDictionary[str, Timeline] = WeakValueDictionary()
 
     def of(self, track_id: str) -> Timeline:
         """A track's timeline, always the same object while it is being worked on."""
         with self._lock:
-            found = self._tracks.get(track_id)
+            found = self._in_use.get(track_id)
             if found is None:
                 with self._store.db.read() as c:
                     found = Timeline(segments.segments_of(c, track_id))
-                self._tracks[track_id] = found
-                if len(self._tracks) > TRACKS_KEPT:
-                    self._tracks.popitem(last=False)
-            self._tracks.move_to_end(track_id)
+                self._in_use[track_id] = found
+            self._recent[track_id] = found
+            self._recent.move_to_end(track_id)
+            if len(self._recent) > TRACKS_KEPT:
+                self._recent.popitem(last=False)
             return found
 
     def forget(self, track_id: str) -> None:
         """Read it from rows again next time: something went wrong, or it is gone."""
         with self._lock:
-            self._tracks.pop(track_id, None)
-
-
-def fingerprint(placed: Sequence[Placed]) -> str:
-    """Digest of everything that the sound of some segments is a function of."""
-    digest = hashlib.sha256()
-    for one in placed:
-        at = one.place
-        line = f"{one.sha256} {at.take_start_ns} {at.take_offset} {at.rate_hz} {one.samples} {one.channels}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()
+            self._recent.pop(track_id, None)
+            self._in_use.pop(track_id, None)
 
 
 def _end_ns(known: Known) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from longtake.storage.tables import utterances
 
@@ -20,18 +20,25 @@ class Spoken:
     entry_id: str | None
 
 
-def list_spoken(c: Connection, track_id: str, from_sample: int = 0) -> list[Spoken]:
-    """The utterances of a track that start at or after a sample, in order."""
-    query = select(utterances).where(utterances.c.track_id == track_id, utterances.c.start >= from_sample)
+def list_spoken(c: Connection, track_id: str, from_sample: int = 0, until_sample: int | None = None) -> list[Spoken]:
+    """The utterances of a track that start in [from, until), in order."""
+    query = select(utterances).where(_starts_in(track_id, from_sample, until_sample))
     return [
         Spoken(start=row.start, end=row.end, key=row.key, entry_id=row.entry_id)
         for row in c.execute(query.order_by(utterances.c.start))
     ]
 
 
-def replace_spoken(c: Connection, track_id: str, from_sample: int, new: Sequence[Spoken]) -> None:
-    """Put these in place of all that start at or after a sample."""
-    c.execute(delete(utterances).where(utterances.c.track_id == track_id, utterances.c.start >= from_sample))
+def replace_spoken(
+    c: Connection, track_id: str, from_sample: int, until_sample: int | None, new: Sequence[Spoken]
+) -> None:
+    """Put these in place of all that start in [from, until)."""
+    c.execute(delete(utterances).where(_starts_in(track_id, from_sample, until_sample)))
     rows = [{"track_id": track_id, "start": s.start, "end": s.end, "key": s.key, "entry_id": s.entry_id} for s in new]
     if rows:
         c.execute(insert(utterances), rows)
+
+
+def _starts_in(track_id: str, from_sample: int, until_sample: int | None) -> ColumnElement[bool]:
+    found = and_(utterances.c.track_id == track_id, utterances.c.start >= from_sample)
+    return found if until_sample is None else and_(found, utterances.c.start < until_sample)
