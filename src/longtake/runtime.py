@@ -194,7 +194,9 @@ class Runtime:
                 reserve_bytes=settings.min_free_bytes,
             ),
         )
+        files = Files(store, playback)
         closing.callback(receiver.close)
+        closing.callback(files.close)
         if with_engine:
             sandbox.start()
             saga.recover()
@@ -210,7 +212,7 @@ class Runtime:
             lifecycle=Lifecycle(store, work),
             transcripts=Transcripts(store, work),
             playback=playback,
-            files=Files(store, playback),
+            files=files,
             lanes=lanes,
             saga=saga,
             engine=engine if with_engine else None,

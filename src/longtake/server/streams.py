@@ -153,7 +153,8 @@ class Streams:
         device_id = headers.get("x-longtake-device")
         title = PurePath(name.replace("\\", "/")).stem.strip() or None
         session = self._run.sessions.create(NewSession(title=title, device_id=device_id and device_id[:64]))
-        track = self._run.sessions.declare_track(session.id, NewTrack(kind=TrackKind.UPLOAD, name=title and title[:100]))
+        new = NewTrack(kind=TrackKind.UPLOAD, name=title and title[:100])
+        track = self._run.sessions.declare_track(session.id, new)
         return session.id, track.id
 
     def _end_import(self, session_id: str, track_id: str) -> str:

@@ -26,7 +26,7 @@ def list_artifacts(session_id: SessionId, run: Run) -> ArtifactsAnswer:
                 "url": f"/api/download/{session_id}/{one.file_type}",
             }
         )
-        for one in run.files.list(session_id)
+        for one in run.files.listing(session_id)
     ]
     complete = all(one.coverage.is_whole for one in run.sessions.coverage(session_id))
     return ArtifactsAnswer(items=items, complete=complete)

@@ -58,9 +58,14 @@ def gather(c: Connection) -> Figures:
     by_state: Counter[SessionState] = Counter()
     by_processing: Counter[ProcessingStatus] = Counter()
     recorded_ns = 0
-    for row in c.execute(select(*groups, func.count().label("n"), func.sum(each.c.length_ns).label("ns")).group_by(*groups)):
+    for row in c.execute(
+        select(*groups, func.count().label("n"), func.sum(each.c.length_ns).label("ns")).group_by(*groups)
+    ):
         counts = Counts(
-            pending=int(row.pending), processing=int(row.processing), completed=int(row.completed), failed=int(row.failed)
+            pending=int(row.pending),
+            processing=int(row.processing),
+            completed=int(row.completed),
+            failed=int(row.failed),
         )
         by_state[SessionState(row.state)] += row.n
         by_processing[processing_status(counts, None if row.job is None else JobState(row.job))] += row.n
