@@ -28,16 +28,16 @@ PAUSE_S = 0.6
 PEOPLE = (("Ana", "microphone", "slt"), ("Ben", "system", "rms"))
 DIALOGUE = (
     ("Ana", "good morning let us talk about the release plan for the new version"),
-    ("Ben", "we still have three open problems in the test system"),
-    ("Ana", "how long will it take to fix the crash on older phones"),
+    ("Ben", "we still have three open problems with the telephone"),
+    ("Ana", "how long will it take to fix the problems"),
     ("Ben", "i think we should move the release to friday"),
-    ("Ana", "i will send the final plan to maria before monday"),
-    ("Ben", "okay now let us look at the move to the new office"),
-    ("Ana", "the new desks arrive on tuesday and the internet line is ready on wednesday"),
-    ("Ben", "we need four more chairs for the second floor"),
-    ("Ana", "who has the keys for the building"),
-    ("Ben", "please ask david to call the owner of the building this afternoon"),
-    ("Ana", "good then we are done with this subject"),
+    ("Ana", "i will send the final plan to david before monday"),
+    ("Ben", "okay now let us look at the new office building"),
+    ("Ana", "the tables come on tuesday and the internet line is ready on wednesday"),
+    ("Ben", "we need more chairs for the second floor of the building"),
+    ("Ana", "do you have the keys for the building"),
+    ("Ben", "please ask david to call the owner on wednesday afternoon"),
+    ("Ana", "okay then we are done with this subject"),
 )
 
 

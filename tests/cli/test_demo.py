@@ -21,7 +21,7 @@ def session(folder):
 
 
 def test_it_records_two_voices_and_hears_them(session):
-    assert session["coverage"] == {"expected_ms": 41400, "stored_ms": 41400, "gap_count": 0}
+    assert session["coverage"] == {"expected_ms": 39700, "stored_ms": 39700, "gap_count": 0}
     assert {entry["speaker"] for entry in session["transcript"]} == {"Ana", "Ben"}
     said = " ".join(entry["text"] for entry in session["transcript"])
     assert "new version" in said
@@ -39,7 +39,7 @@ def test_the_session_is_in_the_data_folder(folder, session):
 
 def test_it_is_shown_with_what_was_said(folder, session):
     run = longtake("sessions", "show", session["id"][:8], cwd=folder)
-    assert "Ana: 41.400 s of 41.400 s are there" in run.stdout
+    assert "Ana: 39.700 s of 39.700 s are there" in run.stdout
     assert session["transcript"][0]["text"] in run.stdout
 
 

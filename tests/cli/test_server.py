@@ -81,7 +81,7 @@ def test_the_demo_goes_through_the_server(folder, url):
     run = longtake("demo", "--data", "data", "--json", cwd=folder)
     assert run.returncode == 0, run.stderr
     session = json.loads(run.stdout)
-    assert session["coverage"] == {"expected_ms": 41400, "stored_ms": 41400, "gap_count": 0}
+    assert session["coverage"] == {"expected_ms": 39700, "stored_ms": 39700, "gap_count": 0}
 
 
 def test_a_second_server_on_the_folder_is_refused(folder, url):
