@@ -161,6 +161,7 @@ def _content(track: Track) -> tuple[object, ...]:
         track.length_ns,
         track.channels,
         track.is_ended,
+        track.media_settled,
     )
 
 

@@ -283,7 +283,7 @@ def _entry(
 
 def _counterpart(one: Heard, old: Sequence[Spoken], standing: Mapping[str, Entry]) -> Entry | None:
     """The entry that stood where something is heard now: of the same sound, else of most of the same time."""
-    known = [(spoken, standing[spoken.entry_id]) for spoken in old if spoken.entry_id in standing]
+    known = [(spoken, standing[spoken.entry_id]) for spoken in old if spoken.entry_id and spoken.entry_id in standing]
     same = [entry for spoken, entry in known if spoken.key == one.key]
     if same:
         return min(same, key=lambda entry: abs(entry.start_ms - one.cut.start * 1000 // SPEECH_HZ))
