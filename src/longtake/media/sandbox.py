@@ -328,6 +328,7 @@ def _start_zygote() -> tuple[subprocess.Popen[bytes], socket.socket]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd="/",
+            process_group=0,  # Ctrl-C is for us alone
             env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
         )
     return zygote, ours

@@ -148,6 +148,7 @@ class SpeechWorker:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     bufsize=0,
+                    process_group=0,  # Ctrl-C is for us alone
                 )
                 assert self._child.stdin is not None
                 os.set_blocking(self._child.stdin.fileno(), False)
