@@ -1,86 +1,106 @@
-"""Fetches a model's files from the Hugging Face hub: resumable, with progress, silent on the terminal."""
+"""Fetches a model's files from the Hugging Face hub; a download that broke off goes on where it was.
+
+The hub's own client lists the files. It does not carry them: it forgets what it had of a file when it is interrupted
+(huggingface_hub#4228), and a model is one large file.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from longtake.model.errors import Unavailable
 
-POLL_S = 0.2
-"""How often progress is reported."""
+if TYPE_CHECKING:
+    import httpx
+
+TIMEOUT_S = 30.0
+"""How long the hub may be silent."""
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are there and the bytes there will be."""
 
 
 def fetch_snapshot(
-    repo_id: str,
-    folder: Path,
-    patterns: Sequence[str],
-    progress: Callable[[int, int], None],
-    *,
-    endpoint: str | None = None,
+    repo_id: str, folder: Path, names: Collection[str], progress: Progress, *, endpoint: str | None = None
 ) -> None:
-    """Bring a repository's files into a folder; what an earlier attempt left there is continued.
+    """Bring a repository's files into a folder; what an earlier attempt left there is used.
 
     Args:
         repo_id: `owner/name` on the hub.
-        folder: Where the files go; partial ones lie in its `.cache`.
-        patterns: Names of the files wanted; those the repository lacks are passed over.
-        progress: Called with the bytes that are there and the bytes there will be, five times a second.
+        folder: Where the files go; made if missing. Those that are not whole end with `.part`.
+        names: The files wanted; those that the repository lacks are passed over.
+        progress: Called as bytes arrive.
         endpoint: Another hub to ask, e.g. a mirror.
 
     Raises:
         Unavailable: The hub cannot be reached, or the download broke off.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
+    import httpx
+    from huggingface_hub import HfApi, hf_hub_url
 
-    names = list(patterns)
-    disable_progress_bars()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        # Asked apart because snapshot_download, when the hub is out of reach, returns a partial folder as if whole.
-        files = snapshot_download(repo_id, local_dir=folder, allow_patterns=names, dry_run=True, endpoint=endpoint)
-        total_bytes = sum(file.file_size or 0 for file in files)
-        with _reported(folder, total_bytes, progress):
-            snapshot_download(
-                repo_id,
-                revision=files[0].commit_hash,
-                local_dir=folder,
-                allow_patterns=names,
-                endpoint=endpoint,
-            )
+        about = HfApi(endpoint=endpoint).model_info(repo_id, files_metadata=True, timeout=TIMEOUT_S)
+        wanted = [file for file in about.siblings or () if file.rfilename in names]
+        total_bytes = sum(file.size or 0 for file in wanted)
+        before_bytes = 0
+        with httpx.Client(follow_redirects=True, timeout=TIMEOUT_S) as client:
+            for file in wanted:
+                url = hf_hub_url(repo_id, file.rfilename, revision=about.sha, endpoint=endpoint)
+                sha256 = file.lfs.sha256 if file.lfs else None
+                path, part = folder / file.rfilename, folder / f"{file.rfilename}.{(file.blob_id or '')[:12]}.part"
+                if not path.is_file():
+                    for there_bytes in _fetch(client, url, part, file.size or 0):
+                        progress(before_bytes + there_bytes, total_bytes)
+                    _verify(part, file.rfilename, sha256)
+                    part.rename(path)
+                before_bytes += file.size or 0
+                progress(before_bytes, total_bytes)
+    except Unavailable:
+        raise
     except Exception as error:  # the hub's client lets those of its HTTP library through, whichever that is
         cause = error.__cause__ or error
-        raise Unavailable(str(cause).splitlines()[0] or type(cause).__name__) from error
+        raise Unavailable((str(cause).splitlines() or [type(cause).__name__])[0]) from error
+    for leftover in folder.glob("*.part"):  # of a version that the repository no longer has
+        leftover.unlink()
 
 
-@contextmanager
-def _reported(folder: Path, total_bytes: int, progress: Callable[[int, int], None]) -> Iterator[None]:
-    """Reports what lies in a folder while something else fills it."""
-    done = threading.Event()
+def _fetch(client: httpx.Client, url: str, part: Path, size_bytes: int) -> Iterator[int]:
+    """Fetch what is missing of a file, again as long as some of it comes; yields how much is there."""
+    import httpx
 
-    def watch() -> None:
-        while not done.wait(POLL_S):
-            progress(min(_size_bytes(folder), total_bytes), total_bytes)
-
-    watcher = threading.Thread(target=watch, name="model-download-progress", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-    progress(total_bytes, total_bytes)
-
-
-def _size_bytes(folder: Path) -> int:
-    """Bytes of the model's files in a folder, whole or partial."""
-    sizes = 0
-    for file in folder.rglob("*"):
+    there_bytes = part.stat().st_size if part.exists() else 0
+    while there_bytes < size_bytes:
+        before_bytes = there_bytes
         try:
-            is_model = file.parent == folder or file.suffix == ".incomplete"
-            sizes += file.stat().st_size if is_model and file.is_file() else 0
-        except FileNotFoundError:  # renamed meanwhile
-            continue
-    return sizes
+            headers = {"Range": f"bytes={there_bytes}-", "Accept-Encoding": "identity"}
+            with client.stream("GET", url, headers=headers) as answer:
+                answer.raise_for_status()
+                is_rest = answer.status_code == httpx.codes.PARTIAL_CONTENT
+                with part.open("ab" if is_rest else "wb") as out:
+                    for piece in answer.iter_raw():
+                        out.write(piece)
+                        there_bytes = out.tell()
+                        yield there_bytes
+        except httpx.TransportError:
+            if there_bytes == before_bytes:
+                raise
+    part.touch()
+
+
+def _verify(part: Path, name: str, sha256: str | None) -> None:
+    """Compare a file with the digest that the hub knows; one that differs is deleted.
+
+    Raises:
+        Unavailable: It differs.
+    """
+    if sha256 is None:
+        return
+    with part.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+            return
+    part.unlink()
+    raise Unavailable(f"{name} arrived damaged")

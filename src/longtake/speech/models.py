@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from longtake.model.errors import EngineError, Invalid, NotFound, Unavailable
 from longtake.speech import pocketsphinx, whisper
-from longtake.speech.download import fetch_snapshot
+from longtake.speech.download import Progress, fetch_snapshot
 from longtake.speech.engine import EngineInfo
 
 CATALOG = {
@@ -26,9 +25,6 @@ CATALOG = {
 
 NEEDED = ("config.json", "model.bin", "tokenizer.json")
 WANTED = (*NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes there will be."""
 
 
 def folder_of(name: str, models_dir: Path) -> Path:
@@ -104,7 +100,6 @@ def install(name: str, models_dir: Path, progress: Progress) -> EngineInfo:
     if missing:
         shutil.rmtree(partial)
         raise Invalid(f"{name} is not a CTranslate2 Whisper model: it has no {', '.join(missing)}")
-    shutil.rmtree(partial / ".cache", ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return whisper.whisper_info(target)
