@@ -66,7 +66,7 @@ class Served:
             session: dict[str, Any] = self.client.get(f"/api/sessions/{session_id}").json()
             return None if session["enrichment"]["status"] in ("in-progress", "idle") else session
 
-        session = wait_for(ended)
+        session: dict[str, Any] = wait_for(ended)
         assert session["enrichment"]["status"] == "completed", session["enrichment"]
         return session
 
@@ -100,9 +100,9 @@ def serving(folder: Path, *, with_engine: bool = True, **settings: Any) -> Itera
             thread.join()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server for all tests that do not disturb each other."""
+    """A server for a module's tests; a process has one engine at a time."""
     with serving(tmp_path_factory.mktemp("served") / "data") as found:
         yield found
 
