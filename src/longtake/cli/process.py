@@ -222,7 +222,7 @@ def _write(settings: Settings, out: Path, shown: Stages, *, is_news: bool) -> Ma
         local = Local(runtime)
         found = _find(local)
         assert found is not None, "what was processed is in the store"
-        listed = runtime.files.list(found.id) if found.length_ns else []
+        listed = runtime.files.listing(found.id) if found.length_ns else []
         paths = {one.file_type: out / one.name for one in listed}
         if is_news or not all(path.exists() for path in paths.values()):
             written: list[Path] = []
