@@ -24,6 +24,7 @@ TICK_S = 1.0
 REST = 10
 """After a look at the rows it rests for so many times as long as that took: what comes meanwhile is looked at once, the
 first comer never waits, and hundreds of receipts a second cost no more than a tenth of a core."""
+MAX_REST_S = 0.05
 MAX_BACK_OFF_S = 60
 GIVE_UP_AFTER = 4
 """After that many failures in a row a job that waits for the lane fails; the lane goes on trying, ever more rarely."""
@@ -155,7 +156,7 @@ class Lanes:
             began = time.monotonic()
             try:
                 self._pass()
-                next_pass = time.monotonic() + REST * (time.monotonic() - began)
+                next_pass = time.monotonic() + min(MAX_REST_S, REST * (time.monotonic() - began))
             except Exception as error:  # noqa: BLE001 - a disk that is full now may have room at the next tick
                 log.error("pump_failed", error=repr(error))
                 self._stopping.wait(TICK_S)
