@@ -1,13 +1,17 @@
 """The OpenAPI document against the running server: it says what is there, and the server does what it says."""
 
 import re
-from pathlib import Path
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import CHECKS
-from starlette.routing import Route
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from longtake.server.app import create_app
 from longtake.server.routing import flat
@@ -69,22 +73,7 @@ def test_a_body_that_is_bytes_is_described(document):
         assert "audio/*" in document["paths"][path][method]["requestBody"]["content"]
 
 
-def test_what_is_described_of_plain_routes_is_what_they_are(idle):
-    for route in flat(create_app(idle.runtime).routes):
-        if isinstance(route, Route) and route.path.startswith("/api/"):
-            assert route.methods is not None
-
-
-CHECKED = [
-    CHECKS.get_one(name)
-    for name in (
-        "not_a_server_error",
-        "status_code_conformance",
-        "content_type_conformance",
-        "response_schema_conformance",
-        "response_headers_conformance",
-    )
-]
+CHECKED = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 STREAMED = ["put_segment", "import_recording"]
 
 
@@ -98,6 +87,7 @@ def test_the_server_answers_as_the_document_says(idle, document):
     tried = set()
 
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
         operation = result.ok()
 
         @settings(
@@ -108,7 +98,7 @@ def test_the_server_answers_as_the_document_says(idle, document):
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        @__import__("hypothesis").given(case=operation.as_strategy())
+        @given(case=operation.as_strategy())
         def ask(case):
             case.path_parameters = {
                 name: known.get(name, value) for name, value in (case.path_parameters or {}).items()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -28,6 +29,10 @@ serve(settings, on_ready=lambda url: print(url, flush=True))
 """
 
 
+def settings(**values: Any) -> Settings:
+    return Settings(**values)
+
+
 @contextmanager
 def process(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen([sys.executable, "-c", PROGRAM, str(data)], stdout=subprocess.PIPE, text=True) as server:
@@ -41,13 +46,13 @@ def process(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org", ""])
 def test_an_address_that_others_reach_is_refused(tmp_path, host):
     with pytest.raises(Forbidden, match="loopback"):
-        serve(Settings(data=tmp_path / "data", host=host))
+        serve(settings(data=tmp_path / "data", host=host))
     assert not (tmp_path / "data").exists()
 
 
 def test_a_taken_port_is_said_before_anything_is_opened(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(Unavailable, match="cannot listen"):
-        serve(Settings(data=tmp_path / "data", port=other.getsockname()[1]))
+        serve(settings(data=tmp_path / "data", port=other.getsockname()[1]))
     assert not (tmp_path / "data").exists()
 
 
@@ -57,7 +62,7 @@ def test_it_tells_where_it_answers_and_ends_when_asked(tmp_path, number):
         assert httpx.get(f"{url}/healthz").status_code == 200
         assert json.loads((tmp_path / "owner.json").read_text())["url"] == url
         with pytest.raises(DataFolderInUse, match=url):
-            serve(Settings(data=tmp_path, port=0))
+            serve(settings(data=tmp_path, port=0))
         server.send_signal(number)
         assert server.wait(30) == 0
     assert not (tmp_path / "owner.json").exists()
