@@ -79,10 +79,12 @@ class Clock:
 
 
 @contextmanager
-def running(data: Path, *, clock: Callable[[], int] | None = None, **settings: object) -> Iterator[Runtime]:
+def running(
+    data: Path, *, clock: Callable[[], int] | None = None, with_engine: bool = True, **settings: object
+) -> Iterator[Runtime]:
     """A runtime over a data folder, without a speech engine unless said."""
     wanted = Settings.model_validate({"data": data, "engine": "none", **settings})
-    with Runtime.open(wanted, clock=clock or Clock()) as runtime:
+    with Runtime.open(wanted, clock=clock or Clock(), with_engine=with_engine) as runtime:
         yield runtime
 
 

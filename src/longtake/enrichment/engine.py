@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -28,13 +29,16 @@ log = structlog.get_logger()
 
 
 class Engine:
-    """One per process: DBOS is a singleton.
+    """One at a time in a process: DBOS is a singleton.
 
     Args:
         path: The engine's own SQLite file.
         stages: Names of the stages, in order.
         run_stage: Runs one stage of a job (job id, claim, stage); returns False when the job is over.
     """
+
+    _only = threading.Lock()
+    """Held by the one that is launched: a second would take over the first one's jobs."""
 
     def __init__(self, path: Path, stages: tuple[str, ...], run_stage: Callable[[str, int, str], bool]) -> None:
         self._path = path
@@ -43,15 +47,23 @@ class Engine:
         self._dbos: Any = None
         self._workflow: Any = None
         self._begun: list[Any] = []
+        self._is_launched = False
 
     def launch(self) -> None:
-        """Open the store and begin. Workflows that a crash cut off find that their claim is over, and end."""
+        """Open the store and begin. Workflows that a crash cut off find that their claim is over, and end.
+
+        Raises:
+            RuntimeError: Another engine runs in this process.
+        """
+        if not self._only.acquire(blocking=False):
+            raise RuntimeError("one runtime with an engine at a time in a process")
+        self._is_launched = True
         try:
             self._launch()
         except (sqlite3.DatabaseError, DatabaseError) as error:
             aside = self._path.with_name(f"{self._path.name}.damaged")
             log.error("engine_store_damaged", error=repr(error), moved_to=str(aside))
-            self.close()
+            self._destroy()
             for suffix in ("", "-wal", "-shm"):
                 part = self._path.with_name(self._path.name + suffix)
                 if part.exists():
@@ -68,7 +80,7 @@ class Engine:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Wait for what runs, then let go; what is unfinished is found again at the next start."""
-        if self._dbos is None:
+        if not self._is_launched:
             return
         until = time.monotonic() + timeout_s
         try:
@@ -78,8 +90,14 @@ class Engine:
         except DatabaseError as error:
             log.error("engine_store_damaged", error=repr(error))
         self._begun.clear()
-        self._dbos.destroy(destroy_registry=True)
-        self._dbos = None
+        self._destroy()
+        self._is_launched = False
+        self._only.release()
+
+    def _destroy(self) -> None:
+        if self._dbos is not None:
+            self._dbos.destroy(destroy_registry=True)
+            self._dbos = None
 
     def _forget_finished(self) -> None:
         """Remove the checkpoints of workflows that have ended, or the store would grow for ever."""
@@ -93,6 +111,9 @@ class Engine:
 
         with closing(sqlite3.connect(self._path)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != ("ok",):
+                raise sqlite3.DatabaseError(f"quick_check says {found}")
         logging.getLogger("dbos").setLevel(logging.WARNING)
         config: DBOSConfig = {
             "name": "longtake",

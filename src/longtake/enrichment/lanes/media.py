@@ -80,7 +80,7 @@ class MediaLane:
         """
         try:
             decoded = self._pcm.open(segment.sha256)
-            if not decoded.samples_so_far:
+            if decoded.samples is not None or not decoded.samples_so_far:
                 self._check(segment)
             place = timeline.place(segment, decoded.rate_hz)
             while decoded.samples is None:
@@ -121,7 +121,7 @@ class MediaLane:
         self._store.bus.publish("work", track.session_id)
 
     def _check(self, segment: Segment) -> None:
-        """Compare the stored bytes with their digest before they are decoded for the first time."""
+        """Compare the stored bytes with their digest, unless they are just being decoded."""
         digest = hashlib.sha256()
         try:
             with self._store.db.read() as c:
