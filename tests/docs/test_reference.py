@@ -14,11 +14,11 @@ from longtake.cli.main import app
 from longtake.cli.problems import WAYS_OUT
 from longtake.model.errors import LongtakeError
 from longtake.settings import Settings
+from tests.cli.program import BIN
 from tests.conftest import ROOT
 from tests.docs.codes import codes
 
 REF = ROOT / "docs/ref"
-BIN = ROOT / ".venv/bin/longtake"
 
 
 def rows(text: str) -> dict[str, list[str]]:

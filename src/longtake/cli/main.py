@@ -16,10 +16,10 @@ from typer.exceptions import TyperException
 
 import longtake
 from longtake.cli import demo, models, process, serve, sessions, upload
+from longtake.cli.console import FAILED
 from longtake.cli.problems import line_of, line_of_misuse, line_of_surprise, line_of_system
 from longtake.model.errors import LongtakeError
 
-FAILED = 1
 STOPPED_BY_USER = 130
 """What Typer makes of Ctrl-C."""
 

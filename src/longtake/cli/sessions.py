@@ -75,11 +75,11 @@ def show_session(
         coverage = sessions.coverage(session.id)
         entries = sessions.entries(session.id)
     if as_json:
-        shown = {
-            "coverage": coverage.model_dump(mode="json"),
-            "transcript": [e.model_dump(mode="json") for e in entries],
+        more = {
+            "tracks_coverage": coverage.model_dump(mode="json")["tracks"],
+            "transcript": [entry.model_dump(mode="json") for entry in entries],
         }
-        print_json(session.model_dump(mode="json") | shown)
+        print_json(session.model_dump(mode="json") | more)
         return
     typer.echo(f"{session.title}\n{session.id}")
     typer.echo(f"{session.state.value}, {session.processing.value}, {clock(session.total_duration_ms)}")
