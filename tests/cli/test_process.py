@@ -141,6 +141,14 @@ def test_one_damaged_file_of_two_is_named_and_the_other_is_kept(tmp_path):
     assert "ana: 2.000 s of 2.000 s are there" in run.stdout
 
 
+def test_a_file_that_breaks_off_gives_what_there_is_and_says_so(tmp_path):
+    (tmp_path / "cut.flac").write_bytes(JFK.read_bytes()[:600_000])
+    run = longtake("process", "cut.flac", "--engine", "none", cwd=tmp_path)
+    assert run.returncode == 0
+    assert one_line(run.stderr).startswith("longtake: media_damaged: cut: ")
+    assert "recording.wav" in run.stdout
+
+
 def test_a_damaged_file_is_one_clear_line(tmp_path):
     (tmp_path / "bad.flac").write_bytes(JFK.read_bytes()[:200] + b"damaged" * 1000)
     for _ in range(2):

@@ -25,6 +25,7 @@ from longtake.wire.tracks import (
     CoverageAnswer,
     ReceiptAnswer,
     RetryAnswer,
+    SegmentAnswer,
     TrackAnswer,
     TrackCoverageAnswer,
     TrackRequest,
@@ -73,6 +74,9 @@ class Library(Protocol):
 
     def entries(self, session_id: str) -> list[EntryAnswer]:
         """The transcript."""
+
+    def troubled(self, session_id: str) -> list[SegmentAnswer]:
+        """The segments that failed, or of which a part is damaged."""
 
 
 class Local:
@@ -128,6 +132,15 @@ class Local:
     def entries(self, session_id: str) -> list[EntryAnswer]:
         return [EntryAnswer.of(entry) for entry in self.runtime.transcripts.page(session_id, limit=None)[0]]
 
+    def troubled(self, session_id: str) -> list[SegmentAnswer]:
+        found: list[SegmentAnswer] = []
+        cursor: str | None = None
+        while True:
+            page, cursor = self.runtime.sessions.segments(session_id, limit=MAX_PAGE, cursor=cursor)
+            found += [SegmentAnswer.of(segment, None) for segment in page if segment.error_code is not None]
+            if cursor is None:
+                return found
+
 
 class Remote(Client):
     """A server."""
@@ -146,6 +159,14 @@ class Remote(Client):
         while page.next_cursor is not None:
             page = self.transcript(session_id, limit=MAX_PAGE, cursor=page.next_cursor)
             found += page.items
+        return found
+
+    def troubled(self, session_id: str) -> list[SegmentAnswer]:
+        page = self.segments(session_id, limit=MAX_PAGE)
+        found = [segment for segment in page.items if segment.error is not None]
+        while page.next_cursor is not None:
+            page = self.segments(session_id, limit=MAX_PAGE, cursor=page.next_cursor)
+            found += [segment for segment in page.items if segment.error is not None]
         return found
 
 

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longtake.cli.console import FAILED, FilesArgument, JsonOption, note, print_json, quiet_logs, settings_of, stoppable
+from longtake.cli.console import (
+    FAILED,
+    FilesArgument,
+    JsonOption,
+    clock,
+    note,
+    print_json,
+    quiet_logs,
+    settings_of,
+    stoppable,
+)
 from longtake.cli.problems import line_of
 from longtake.cli.progress import Stages, follow, stages
 from longtake.cli.sessions import coverage_lines
@@ -34,17 +44,18 @@ AUTO = "auto"
 NO_ENGINE = "none"
 STORE = ".longtake"
 PIECE_BYTES = 1 << 20
-EVERY_S = 0.05
+EVERY_S = 0.1
+NS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What there is in the end. `paths` are by file type; `failures` say why segments failed."""
+    """What there is in the end. `paths` are by file type; `troubles` say what failed or is damaged."""
 
     session: SessionAnswer
     coverage: CoverageAnswer
     paths: dict[str, Path]
-    failures: list[ProcessingFailed]
+    troubles: list[ProcessingFailed]
 
 
 def process(
@@ -79,12 +90,11 @@ def process(
     elif made.paths:
         for line in (*map(str, made.paths.values()), *coverage_lines(made.session, made.coverage)):
             typer.echo(line)
-    failures = [*made.failures]
+    for trouble in made.troubles:
+        note(line_of(trouble))
     if job is not None and job.status is not JobState.COMPLETED:
-        failures.append(ProcessingFailed(job.error or f"the job is {job.status.value}"))
-    for failure in failures:
-        note(line_of(failure))
-    if made.session.processing is ProcessingStatus.FAILED or len(failures) > len(made.failures):
+        raise ProcessingFailed(job.error or f"the job is {job.status.value}")
+    if made.session.processing is ProcessingStatus.FAILED:
         raise typer.Exit(FAILED)
 
 
@@ -139,7 +149,12 @@ def _run(settings: Settings, inputs: Mapping[str, Path], title: str, shown: Stag
         local = Local(runtime)
         started = runtime.sessions.get(session.id).job
         assert started is not None
-        return follow(lambda: local.job(started.id), shown, every_s=EVERY_S)
+        return follow(
+            lambda: local.job(started.id),
+            shown,
+            every_s=EVERY_S,
+            so_far=lambda: f"{clock(runtime.sessions.get(session.id).length_ns // NS_PER_MS)} so far",
+        )
 
 
 def _take_in(local: Local, inputs: Mapping[str, Path], title: str, shown: Stages) -> Session:
@@ -237,18 +252,15 @@ def _write(settings: Settings, out: Path, shown: Stages, *, is_news: bool) -> Ma
             session=local.session(found.id),
             coverage=local.coverage(found.id),
             paths=paths,
-            failures=_failures(local, found),
+            troubles=_troubles(local, found.id),
         )
 
 
-def _failures(local: Local, session: Session) -> list[ProcessingFailed]:
-    """Why segments failed, by track."""
-    from longtake.model.session import SegmentStatus
-
-    failures: list[ProcessingFailed] = []
-    for track in session.tracks:
-        for segment in local.runtime.sessions.segments(session.id, track_id=track.id)[0]:
-            if segment.status is SegmentStatus.FAILED:
-                code = segment.error_code or MediaError.code
-                failures.append(MediaError(f"{track.name}: {segment.error_detail}", code=code))
-    return failures
+def _troubles(local: Local, session_id: str) -> list[ProcessingFailed]:
+    """What failed, or is damaged in part, by track."""
+    names = {track.id: track.name for track in local.session(session_id).tracks}
+    return [
+        MediaError(f"{names[segment.track_id]}: {segment.error.detail}", code=segment.error.code)
+        for segment in local.troubled(session_id)
+        if segment.error is not None
+    ]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from longtake.wire.jobs import JobAnswer
 
 LINE_EVERY = 0.25
-"""Without a terminal a stage is told of again when so much more of it is done."""
+"""Without a terminal a stage is told of again when so much more of it is done,"""
+LINE_EVERY_S = 10.0
+"""or when its remark is another after that time."""
 MADE = ("audio", "transcript", "chapters", "summary")
 """The stages of every job that are shown even when they pass too quickly to be seen."""
 
@@ -48,14 +50,15 @@ class Lines:
     """A line when a stage begins, moves on by `LINE_EVERY`, or ends."""
 
     def __init__(self) -> None:
-        self._said: dict[str, tuple[float, str]] = {}
+        self._said: dict[str, tuple[float, str, float]] = {}
 
     def show(self, stage: str, part: float, remark: str = "") -> None:
         """Say how far a stage is, if that is news."""
-        said, said_remark = self._said.get(stage, (-1.0, ""))
+        said, said_remark, at_s = self._said.get(stage, (-1.0, "", 0.0))
+        now_s = time.monotonic()
         is_end = part >= 1 > said
-        if is_end or part - said >= LINE_EVERY or remark != said_remark:
-            self._said[stage] = (part, remark)
+        if is_end or part - said >= LINE_EVERY or (remark != said_remark and now_s - at_s >= LINE_EVERY_S):
+            self._said[stage] = (part, remark, now_s)
             note(f"{stage}: {int(part * 100)} %{f' ({remark})' if remark else ''}")
 
 
@@ -73,8 +76,21 @@ def stages() -> Iterator[Stages]:
         yield Bars(progress)
 
 
-def follow(job_of: Callable[[], JobAnswer], shown: Stages, *, every_s: float) -> JobAnswer:
-    """Show a job until it has ended; returns it as it ended."""
+def follow(
+    job_of: Callable[[], JobAnswer],
+    shown: Stages,
+    *,
+    every_s: float,
+    so_far: Callable[[], str] = lambda: "",
+) -> JobAnswer:
+    """Show a job until it has ended; returns it as it ended.
+
+    Args:
+        job_of: Asks how far it is.
+        shown: Where it is shown.
+        every_s: How often.
+        so_far: What to say beside a stage that does not know how much there is to do.
+    """
     from longtake.enrichment.stages import PERCENT, SKIPPED, Stage
     from longtake.model.lifecycle import JobState
 
@@ -92,5 +108,5 @@ def follow(job_of: Callable[[], JobAnswer], shown: Stages, *, every_s: float) ->
         if job.stage is not None and job.substage != SKIPPED:
             low, high = PERCENT[Stage(job.stage)]
             if high > low:
-                shown.show(job.stage, (job.progress - low) / (high - low), job.error or "")
+                shown.show(job.stage, (job.progress - low) / (high - low), job.error or so_far())
         time.sleep(every_s)

@@ -27,7 +27,7 @@ app = typer.Typer(
     help="List, show, end and retry sessions.", epilog="Example: longtake sessions list", rich_markup_mode=None
 )
 SHORT_ID = 8
-MAX_GAPS_PRINTED = 20
+MAX_PRINTED = 20
 
 
 @app.command("list", epilog="Example: longtake sessions list --json")
@@ -74,6 +74,7 @@ def show_session(
         session = sessions.session(whole_id(sessions, session_id))
         coverage = sessions.coverage(session.id)
         entries = sessions.entries(session.id)
+        troubled = sessions.troubled(session.id)
     if as_json:
         more = {
             "tracks_coverage": coverage.model_dump(mode="json")["tracks"],
@@ -87,6 +88,10 @@ def show_session(
         typer.echo(line)
     for error in session.errors:
         typer.echo(f"error: {error.detail}")
+    for segment in troubled[:MAX_PRINTED]:
+        assert segment.error is not None
+        name = names_of(session).get(segment.track_id, segment.track_id)
+        typer.echo(f"{name} {segment.index} {segment.status.value}: {segment.error.code}: {segment.error.detail}")
     for entry in entries:
         typer.echo(f"{clock(entry.start_ms)}  {entry.speaker}: {entry.text}{' (draft)' if entry.is_draft else ''}")
 
@@ -131,19 +136,24 @@ def retry_session(
         note("They are processed when `longtake serve` runs.")
 
 
+def names_of(session: SessionAnswer) -> dict[str, str]:
+    """Track → what people call it."""
+    return {track.id: track.name or track.kind.value for track in session.tracks}
+
+
 def coverage_lines(session: SessionAnswer, coverage: CoverageAnswer) -> list[str]:
     """What there is of each track, with its gaps: a part is never shown as the whole."""
-    names = {track.id: track.name or track.kind.value for track in session.tracks}
+    names = names_of(session)
     lines = []
     for track in coverage.tracks:
         name = names.get(track.track_id, track.kind.value)
         lines.append(f"{name}: {track.stored_ms / 1000:.3f} s of {track.expected_ms / 1000:.3f} s are there")
         lines += [
             f"  gap from {clock(gap.start_ms)} to {clock(gap.end_ms)}: {gap.cause.value}"
-            for gap in track.gaps[:MAX_GAPS_PRINTED]
+            for gap in track.gaps[:MAX_PRINTED]
         ]
-        if len(track.gaps) > MAX_GAPS_PRINTED:
-            lines.append(f"  and {len(track.gaps) - MAX_GAPS_PRINTED} more gaps")
+        if len(track.gaps) > MAX_PRINTED:
+            lines.append(f"  and {len(track.gaps) - MAX_PRINTED} more gaps")
         if track.missing:
             lines.append(f"  segments that never arrived: {len(track.missing)}")
     return lines
