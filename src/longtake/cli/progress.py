@@ -89,7 +89,7 @@ def follow(
         job_of: Asks how far it is.
         shown: Where it is shown.
         every_s: How often.
-        so_far: What to say beside a stage that does not know how much there is to do.
+        so_far: What to say beside the sound, which does not know how much there is before its end.
     """
     from longtake.enrichment.stages import PERCENT, SKIPPED, Stage
     from longtake.model.lifecycle import JobState
@@ -108,5 +108,6 @@ def follow(
         if job.stage is not None and job.substage != SKIPPED:
             low, high = PERCENT[Stage(job.stage)]
             if high > low:
-                shown.show(job.stage, (job.progress - low) / (high - low), job.error or so_far())
+                remark = so_far() if job.stage == Stage.AUDIO else ""
+                shown.show(job.stage, (job.progress - low) / (high - low), job.error or remark)
         time.sleep(every_s)
