@@ -25,8 +25,8 @@ def test_pocketsphinx_hears_real_speech_recognisably(pocketsphinx, jfk):
 
 
 def test_pocketsphinx_forgets_what_it_heard_before(pocketsphinx, jfk):
-    first = [pocketsphinx.recognise(jfk[start:end]) for start, end in JFK_CUTS]
-    again = [pocketsphinx.recognise(jfk[start:end]) for start, end in reversed(JFK_CUTS)]
+    first = [pocketsphinx.recognise(jfk[start:end]) for start, end in JFK_CUTS[:2]]
+    again = [pocketsphinx.recognise(jfk[start:end]) for start, end in reversed(JFK_CUTS[:2])]
 
     assert again[::-1] == first
 
