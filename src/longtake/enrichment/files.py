@@ -109,7 +109,30 @@ class Files:
         """All files of a session. Sound is left out where there is none."""
         with self._store.db.read() as c:
             session = sessions.get_session(c, session_id)
-        return [listed for name in TYPES if (listed := self._listed(session, name)) is not None]
+        ready = ("ready", 100, None)
+        states: dict[str, tuple[str, int, int | None]] = {}
+        try:
+            m4a_bytes, wav_bytes = self._playback.sizes(session_id, AUDIO)
+            states = {"recording": ("ready", 100, wav_bytes), "audio": ("ready", 100, m4a_bytes)}
+            states["mp3"] = self._mp3s.progress(session_id)
+        except NotReady as error:
+            waiting = ("waiting", int(str(error.fields.get("progress", 0))), None)
+            states = dict.fromkeys((name for name, kind in TYPES.items() if kind.is_sound), waiting)
+        except NotFound:
+            pass  # nothing was recorded
+        text = ready if _is_written(session) else ("waiting", 0, None)
+        states |= {name: text for name, kind in TYPES.items() if not kind.is_sound}
+        return [
+            Listed(
+                file_type=name,
+                name=file_name(session, name),
+                mime_type=TYPES[name].mime_type,
+                state=state,
+                size_bytes=size_bytes,
+                progress=progress,
+            )
+            for name, (state, progress, size_bytes) in states.items()
+        ]
 
     def open(self, session_id: str, file_type: str, *, wait_s: float | None = 0.0) -> Download:
         """One file.
@@ -184,29 +207,6 @@ class Files:
                 return write_log(session, history, transcript.list_entries(c, session.id))
         write = {"transcript": to_text, "srt": to_srt, "vtt": to_vtt, "json": to_json, "notes": to_markdown}
         return write[file_type](self.document(session.id))
-
-    def _listed(self, session: Session, file_type: str) -> Listed | None:
-        state, progress, size_bytes = "waiting", 0, None
-        try:
-            if file_type == "mp3":
-                state, progress, size_bytes = self._mp3s.progress(session.id)
-            elif TYPES[file_type].is_sound:
-                state, progress = "ready", 100
-                size_bytes = self._content(session, file_type, 0).size_bytes
-            elif _is_written(session):
-                state, progress = "ready", 100
-        except NotFound:
-            return None
-        except NotReady as error:
-            state, progress = "waiting", int(str(error.fields.get("progress", 0)))
-        return Listed(
-            file_type=file_type,
-            name=file_name(session, file_type),
-            mime_type=TYPES[file_type].mime_type,
-            state=state,
-            size_bytes=size_bytes,
-            progress=progress,
-        )
 
 
 def file_name(session: Session, file_type: str) -> str:

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -133,6 +134,15 @@ class Shown:
         return digest.hexdigest()[:40]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The M4A of a whole recording, and how much sound it holds."""
+
+    file: StoredBytes
+    total_samples: int
+    channels: int
+
+
 class Playback:
     """Reads recordings. Thread-safe."""
 
@@ -140,7 +150,7 @@ class Playback:
         self._store = store
         self._pcm = pcm
         self._lock = threading.Lock()
-        self._layouts: OrderedDict[str, StoredBytes] = OrderedDict()
+        self._layouts: OrderedDict[str, Layout] = OrderedDict()
 
     def playlist(self, session_id: str, what: str) -> str:
         """The HLS playlist: EVENT while more may come, VOD when it is whole.
@@ -188,20 +198,14 @@ class Playback:
             NotFound: There is no such session, track, or sound. NotReady: It is not whole yet.
         """
         with self._store.db.read() as c:
-            shown = self._whole(c, session_id, what)
-            version = shown.version
-            with self._lock:
-                layout = self._layouts.get(version)
-                if layout is not None:
-                    self._layouts.move_to_end(version)
-                    return layout
-            found = derived.locate_blocks(c, shown.owner_id, range(len(shown.keys)))
-        layout = self._layout(version, [found[number] for number in range(len(shown.keys))])
-        with self._lock:
-            self._layouts[version] = layout
-            if len(self._layouts) > LAYOUTS_KEPT:
-                self._layouts.popitem(last=False)
-        return layout
+            return self._layout(c, self._whole(c, session_id, what)).file
+
+    def sizes(self, session_id: str, what: str) -> tuple[int, int]:
+        """Bytes of the M4A and of the WAV; raises as `m4a`."""
+        with self._store.db.read() as c:
+            layout = self._layout(c, self._whole(c, session_id, what))
+        wav_bytes = wav_size(layout.total_samples, channels=layout.channels, rate_hz=RATE_HZ)
+        return layout.file.size_bytes, wav_bytes
 
     def wav(self, session_id: str, what: str) -> Wav:
         """The whole as a WAV of 16 bits at 48 kHz, decoded from the originals while it is read.
@@ -219,15 +223,22 @@ class Playback:
                 ]
                 for track in shown.tracks
             }
-            total = sum(block.samples for block in derived.list_blocks(c, shown.owner_id))
+            layout = self._layout(c, shown)
         sounding = [track for track in shown.tracks if placed[track.id]]
-        channels = max(track.channels for track in sounding)
         parts = [
-            (TrackPcm(placed[track.id], self._pcm, rate_hz=RATE_HZ, channels=channels), TrackRole.of(track.kind))
+            (
+                TrackPcm(placed[track.id], self._pcm, rate_hz=RATE_HZ, channels=layout.channels),
+                TrackRole.of(track.kind),
+            )
             for track in sounding
         ]
         read = Mix(parts, shown.session.balance).read if what == AUDIO else parts[0][0].read
-        return Wav(read_pcm=read, total_samples=total, channels=channels, etag=f"{shown.version}-wav")
+        return Wav(
+            read_pcm=read,
+            total_samples=layout.total_samples,
+            channels=layout.channels,
+            etag=f"{shown.version}-wav",
+        )
 
     def original(self, session_id: str, track_id: str, index: int) -> Readable:
         """A segment's bytes as they were received; raises NotFound."""
@@ -278,24 +289,35 @@ class Playback:
         with self._store.db.read() as c:
             return self._whole(c, session_id, what).version
 
-    def _layout(self, version: str, found: Sequence[tuple[derived.Block, Locator]]) -> StoredBytes:
+    def _layout(self, c: Connection, shown: Shown) -> Layout:
+        """How the M4A of a whole recording is laid out; the last few are remembered."""
+        version = shown.version
+        with self._lock:
+            known = self._layouts.get(version)
+            if known is not None:
+                self._layouts.move_to_end(version)
+                return known
+        located = derived.locate_blocks(c, shown.owner_id, range(len(shown.keys)))
+        found = [located[number] for number in range(len(shown.keys))]
         sizes = np.frombuffer(b"".join(block.frame_sizes for block, _ in found), ">u2").astype(np.uint16)
-        head = progressive_header(
-            sizes, total_samples=sum(block.samples for block, _ in found), channels=found[0][0].channels
-        )
-        starts, at = [], len(head)
-        for _, locator in found:
-            starts.append(at)
-            at += locator.size_bytes
-        return StoredBytes(
+        total_samples, channels = sum(block.samples for block, _ in found), found[0][0].channels
+        head = progressive_header(sizes, total_samples=total_samples, channels=channels)
+        ends = list(accumulate((locator.size_bytes for _, locator in found), initial=len(head)))
+        file = StoredBytes(
             read_blob=self._store.blobs.read,
             head=head,
             parts=[locator for _, locator in found],
-            starts=starts,
-            size_bytes=at,
+            starts=ends[:-1],
+            size_bytes=ends[-1],
             etag=version,
             mime_type="audio/mp4",
         )
+        layout = Layout(file=file, total_samples=total_samples, channels=channels)
+        with self._lock:
+            self._layouts[version] = layout
+            if len(self._layouts) > LAYOUTS_KEPT:
+                self._layouts.popitem(last=False)
+        return layout
 
     def _look(self, c: Connection, session_id: str, what: str) -> Shown:
         """What there is to play; raises NotFound or NotReady if that is nothing."""

@@ -37,6 +37,10 @@ class SessionViews:
             session, coverage=self._summary(session), task_ids=[task_id(number) for number in range(len(tasks))]
         )
 
+    def is_whole(self, session: Session) -> bool:
+        """Whether everything is there that should have been recorded."""
+        return self._summary(session).gap_count == 0 and not session.counts.failed
+
     def _summary(self, session: Session) -> CoverageSummary:
         key = (
             session.id,
@@ -52,7 +56,7 @@ class SessionViews:
         summary = CoverageSummary(
             expected_ms=max((one.expected_ms for one in found), default=0),
             stored_ms=max((one.stored_ms for one in found), default=0),
-            gap_count=sum(len(one.gaps) for one in found),
+            gap_count=sum(len(one.gaps) or bool(one.missing) for one in found),
         )
         with self._lock:
             self._coverage[key] = summary

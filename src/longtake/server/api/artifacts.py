@@ -5,14 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from longtake.server.api.common import READ, SessionId, problems
-from longtake.server.routing import ApiRoute, Run
+from longtake.server.routing import ApiRoute, Run, Views
 from longtake.wire.media import ArtifactAnswer, ArtifactsAnswer
 
 router = APIRouter(route_class=ApiRoute, tags=["artifacts"])
 
 
 @router.get("/api/sessions/{session_id}/artifacts", dependencies=READ, responses=problems(404))
-def list_artifacts(session_id: SessionId, run: Run) -> ArtifactsAnswer:
+def list_artifacts(session_id: SessionId, run: Run, views: Views) -> ArtifactsAnswer:
     """All files that the session has, and how far they are."""
     items = [
         ArtifactAnswer.model_validate(
@@ -28,5 +28,4 @@ def list_artifacts(session_id: SessionId, run: Run) -> ArtifactsAnswer:
         )
         for one in run.files.listing(session_id)
     ]
-    complete = all(one.coverage.is_whole for one in run.sessions.coverage(session_id))
-    return ArtifactsAnswer(items=items, complete=complete)
+    return ArtifactsAnswer(items=items, complete=views.is_whole(run.sessions.get(session_id)))
