@@ -1,6 +1,5 @@
 """Write the diagrams in `design/lifecycle.md` anew from the state tables: `python tools/draw_lifecycle.py`."""
 
-import re
 from pathlib import Path
 
 from longtake.model.lifecycle import JOB, SESSION, TRACK, JobState, SessionState, TrackState, diagram
@@ -17,10 +16,11 @@ DIAGRAMS = {
 def drawn(text: str) -> str:
     """The note with every diagram as the tables say."""
     for name, lines in DIAGRAMS.items():
-        pattern = rf"(<!-- {name} -->\n```mermaid\n).*?(```\n)"
-        text, count = re.subn(pattern, lambda found, lines=lines: f"{found[1]}{lines}\n{found[2]}", text, flags=re.S)
-        if count != 1:
-            raise ValueError(f"the note has {count} places for the diagram of the {name}")
+        before, after = f"<!-- {name} -->\n```mermaid\n", "```\n"
+        if text.count(before) != 1:
+            raise ValueError(f"the note has {text.count(before)} places for the diagram of the {name}")
+        head, rest = text.split(before)
+        text = head + before + lines + "\n" + rest[rest.index(after) :]
     return text
 
 

@@ -4,15 +4,23 @@ It goes on where its data folder is: a session is created, its segments are sent
 that is acknowledged is a line on standard output, written only after the acknowledgement. Done, it prints `done`.
 The segments are the same in every run, so that what was acknowledged can be compared byte by byte.
 
-`--careless` is a control: it acknowledges a segment before the bytes are flushed.
+`--die-at N` kills it at its N-th step: a write (of which half is done), a flush, a rename, a commit. `--careless` is a
+control: it acknowledges a segment before its bytes are flushed.
 """
 
 import argparse
+import contextlib
+import itertools
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+
+from sqlalchemy import Engine, event
 
 from longtake.ingest.protocol import announce
 from longtake.model.errors import Conflict
@@ -22,11 +30,13 @@ from longtake.runtime import Runtime
 from longtake.sessions.manager import NewSession, NewTrack
 from longtake.settings import Settings
 from longtake.storage.catalog.sessions import Filter
+from longtake.storage.disk import Disk
 from tests.enrichment.recording import cut, tone, wav
 
 KINDS = (TrackKind.MICROPHONE, TrackKind.SYSTEM)
 
 
+@cache
 def bodies() -> list[list[bytes]]:
     """The segments of both tracks; the first of the second is large enough to become a file."""
     first = cut(tone(14.0, rate_hz=16_000), 2.0, rate_hz=16_000)
@@ -34,15 +44,69 @@ def bodies() -> list[list[bytes]]:
     return [first, second]
 
 
+class Fate:
+    """Counts the steps by which anything becomes durable, and ends the process at one of them."""
+
+    def __init__(self, die_at: int | None) -> None:
+        self._die_at = die_at
+        self._numbers = itertools.count(1)
+        self.steps = 0
+
+    def is_here(self) -> bool:
+        """Whether the step that begins now is the last."""
+        self.steps = next(self._numbers)
+        return self.steps == self._die_at
+
+    def step(self, *_: object) -> None:
+        """Begin a step, or die."""
+        if self.is_here():
+            self.die()
+
+    def die(self) -> None:
+        """As suddenly as a process can."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class MortalDisk(Disk):
+    """A disk at each of whose calls the process may end."""
+
+    def __init__(self, fate: Fate) -> None:
+        self._fate = fate
+
+    def write_all(self, fd: int, parts: Sequence[bytes | bytearray | memoryview]) -> int:
+        if self._fate.is_here():
+            whole = b"".join(parts)
+            os.write(fd, whole[: len(whole) // 2])
+            self._fate.die()
+        return super().write_all(fd, parts)
+
+    def flush(self, fd: int) -> None:
+        self._fate.step()
+        super().flush(fd)
+
+    def flush_folder(self, folder: Path) -> None:
+        self._fate.step()
+        super().flush_folder(folder)
+
+    def create(self, path: Path) -> int:
+        self._fate.step()
+        return super().create(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._fate.step()
+        super().rename(source, target)
+
+
 def say(*words: object) -> None:
     """One line in one write: it is there when it is whole."""
     os.write(sys.stdout.fileno(), (json.dumps(words) + "\n").encode())
 
 
-def run(data: Path, *, careless: bool) -> None:
+def run(data: Path, *, fate: Fate, careless: bool) -> None:
     """Record, end, and wait until everything is made."""
+    event.listen(Engine, "commit", fate.step)
     settings = Settings.model_validate({"data": data, "engine": "none", "min_free_bytes": 0})
-    with Runtime.open(settings) as runtime:
+    with Runtime.open(settings, disk=MortalDisk(fate)) as runtime:
         page, _ = runtime.sessions.page(Filter(), limit=1)
         session = page[0] if page else runtime.sessions.create(NewSession(title="crashing"))
         say("session", session.id)
@@ -60,15 +124,13 @@ def run(data: Path, *, careless: bool) -> None:
                     say("segment", track.id, index)
             if track is session.tracks[0]:
                 _settled(runtime, session.id)  # lanes work while it is recorded, and again at its end
-        try:
+        with contextlib.suppress(Conflict):  # ended by a run that was killed
             runtime.lifecycle.end(session.id)
-        except Conflict:
-            pass  # ended by a run that was killed
         say("ended")
         while (job := runtime.sessions.get(session.id).job) is None or job.finished_at_ms is None:
             time.sleep(0.01)
         say("job", job.status.value)
-    say("done")
+    say("done", fate.steps)
 
 
 def _settled(runtime: Runtime, session_id: str) -> None:
@@ -79,6 +141,7 @@ def _settled(runtime: Runtime, session_id: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
+    parser.add_argument("--die-at", type=int)
     parser.add_argument("--careless", action="store_true")
     options = parser.parse_args()
-    run(options.data, careless=options.careless)
+    run(options.data, fate=Fate(options.die_at), careless=options.careless)

@@ -53,6 +53,7 @@ def encoded(pcm: NDArray[np.int16], codec: str, container: str, *, rate_hz: int 
     layout = "mono" if pcm.shape[1] == 1 else "stereo"
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate_hz, layout=layout)
+        assert isinstance(stream, av.AudioStream)
         frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout=layout)
         frame.sample_rate = rate_hz
         resampler = av.AudioResampler(stream.format.name, layout, rate_hz, frame_size=stream.frame_size)
@@ -189,11 +190,13 @@ class Recording:
 def reference_counts_are_exact(runtime: Runtime) -> bool:
     """Whether each blob is referred to by as many rows as it says, and each track counts its segments."""
     with runtime.store.db.read() as c:
-        wrong = c.exec_driver_sql(
-            "SELECT sha256 FROM blobs b WHERE ref_count != (SELECT count(*) FROM segments s WHERE s.sha256 = b.sha256)"
-            " + (SELECT count(*) FROM blocks k WHERE k.sha256 = b.sha256)"
-            " + (SELECT count(*) FROM artifacts a WHERE a.sha256 = b.sha256)"
-        ).all()
+        wrong: list[object] = [
+            *c.exec_driver_sql(
+                "SELECT sha256 FROM blobs b WHERE ref_count != (SELECT count(*) FROM segments s WHERE s.sha256 = b.sha256)"
+                " + (SELECT count(*) FROM blocks k WHERE k.sha256 = b.sha256)"
+                " + (SELECT count(*) FROM artifacts a WHERE a.sha256 = b.sha256)"
+            )
+        ]
         for status in ("pending", "processing", "completed", "failed"):
             wrong += c.exec_driver_sql(
                 f"SELECT id FROM tracks t WHERE n_{status} !="

@@ -91,6 +91,11 @@ def test_high_priority_goes_first(tmp_path):
         assert order == [recording.id for recording in reversed(recordings)]
 
 
+def attempted(recording, count):
+    """Wait until so many attempts have ended."""
+    wait_for(lambda: recording.job().attempts == count and recording.job().status != "processing", recording.job)
+
+
 def test_attempts_are_made_after_one_two_and_four_seconds(tmp_path):
     clock = Clock()
     waits = []
@@ -99,13 +104,10 @@ def test_attempts_are_made_after_one_two_and_four_seconds(tmp_path):
         def fail(_stage, _job, _progress):
             raise OSError("a hiccup")
 
-        runtime.saga._stages.run = fail
+        runtime.saga._stages.run = fail  # type: ignore[method-assign]
         recording = ended(runtime)
         for attempt in range(1, 5):
-            wait_for(
-                lambda n=attempt: recording.job().attempts == n and recording.job().status != "processing",
-                recording.job,
-            )
+            attempted(recording, attempt)
             job = recording.job()
             waits.append(job.not_before_ms)
             if attempt < 4:

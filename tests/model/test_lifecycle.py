@@ -2,6 +2,7 @@
 
 import itertools
 from enum import StrEnum
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ from longtake.model.session import (
 from longtake.sessions.lifecycle import TRACK_WALKS
 from tools.draw_lifecycle import DIAGRAMS, NOTE, drawn
 
-TABLES = {
+TABLES: dict[str, tuple[Any, Any, Any, set[StrEnum]]] = {
     "session": (SESSION, SessionState, SessionEvent, {SessionState.IDLE, SessionState.WAITING}),
     "track": (TRACK, TrackState, TrackEvent, {TrackState.IDLE}),
     "job": (JOB, JobState, JobEvent, {JobState.PENDING}),
@@ -125,7 +126,7 @@ def test_a_segment_is_what_its_lanes_are(media: LaneStatus, speech: LaneStatus):
         assert (status is SegmentStatus.PENDING) == (media is LaneStatus.PENDING)
 
 
-def expected_processing(counts: Counts, job: StrEnum | None) -> ProcessingStatus:
+def expected_processing(counts: Counts, job: JobState | None) -> ProcessingStatus:
     if counts.processing or job is JobState.PROCESSING:
         return ProcessingStatus.PROCESSING
     if counts.pending or job is JobState.PENDING:

@@ -103,7 +103,7 @@ def test_the_first_segment_lies_where_it_says_else_at_the_start():
 
 
 def test_a_gap_and_an_overlap_begin_takes_and_what_follows_joins_them():
-    placed = []
+    placed: list[Placed] = []
     joint = None
     for start_ms in (0, 2000, 7000, None, 8000):
         place = place_next(joint=joint, start_ms=start_ms, rate_hz=48_000)

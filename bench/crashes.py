@@ -1,0 +1,58 @@
+"""Killed everywhere: at every step by which anything becomes durable, and at a hundred calls of the system.
+
+Each kill is followed by a look at what was acknowledged, by a run to the end, and by a comparison with a run that
+nobody disturbed. A control that acknowledges too early must lose something, or the sweep sees nothing.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from bench.figures import Figure
+from tests.acceptance.sweep import Point, Verdict, calls, steps, sweep, undisturbed
+
+
+def run(smoke: bool) -> list[Figure]:
+    """Sweep."""
+    with tempfile.TemporaryDirectory(prefix="longtake-bench-") as folder:
+        expected, count = undisturbed(Path(folder) / "data")
+    points = steps(3 if smoke else count, count)
+    if shutil.which("strace") is not None:
+        points += calls(8 if smoke else 104)
+    verdicts = sweep(points, expected)
+    control = sweep([Point(n) for n in range(count // 4, count // 2, 20 if smoke else 4)], expected, careless=True)
+    return figures(verdicts, control, is_traced=shutil.which("strace") is not None)
+
+
+def figures(verdicts: list[Verdict], control: list[Verdict], *, is_traced: bool) -> list[Figure]:
+    """What the sweep found."""
+    killed = [verdict for verdict in verdicts if verdict.was_killed]
+    troubled = [verdict for verdict in verdicts if verdict.trouble]
+    by_calls = sum(verdict.point.syscall is not None for verdict in killed)
+    detail = f"killed {len(killed)} times, {by_calls} of them by strace; {len(control)} runs of the control"
+    trouble = "; ".join(f"{verdict.point}: {verdict.trouble}" for verdict in troubled[:3]) or detail
+    lost = sum(verdict.lost for verdict in verdicts)
+    return [
+        Figure(name="acknowledged bytes lost over all kills", value=lost, target="= 0", unit="bytes", detail=detail),
+        Figure(
+            name="kills after which a job or an artifact is wrong",
+            value=len(troubled),
+            target="= 0",
+            unit="",
+            detail=trouble,
+        ),
+        Figure(
+            name="calls of the system at which it was killed",
+            value=by_calls if is_traced else None,
+            target="≥ 100",
+            unit="",
+            detail=detail if is_traced else "strace is missing",
+        ),
+        Figure(
+            name="bytes lost by the control",
+            value=sum(verdict.lost for verdict in control),
+            target="≥ 1",
+            unit="bytes",
+            detail="acknowledges before the flush: the sweep must see it",
+        ),
+    ]

@@ -1,0 +1,130 @@
+"""Jobs and retries as rows: what reopens work, and that it is asked for once."""
+
+import pytest
+
+from longtake.model.errors import IllegalTransition, JobActive, NotFound
+from longtake.model.lifecycle import JobState
+from longtake.model.session import LaneStatus, ProcessingStatus, SegmentStatus
+from longtake.storage.catalog import jobs, segments, tracks
+from tests.enrichment.recording import reference_counts_are_exact, tone, wav
+
+
+def all_done(runtime, recording, *, failed=()):
+    """Note the work as done, as lanes and saga would, with some segments failed."""
+    with runtime.store.db.write() as c:
+        for segment in segments.segments_of(c, recording.tracks[0]):
+            media = LaneStatus.FAILED if segment.index in failed else LaneStatus.DONE
+            segments.update_segment(c, segment, media=media, speech=LaneStatus.DONE)
+        tracks.update_track(c, recording.tracks[0], media_settled=True, speech_settled=True)
+        active = jobs.active_job(c, recording.id)
+        if active is not None:
+            jobs.update_job(c, active.id, status=JobState.COMPLETED, finished_at_ms=1)
+
+
+@pytest.fixture
+def done(runtime, recording):
+    """A session of three segments that was ended and enriched; the middle one failed."""
+    runtime.lifecycle.start(recording.id)
+    for index in range(3):
+        recording.send(index, wav(tone(0.1, hz=300 + index)))
+    runtime.lifecycle.end(recording.id)
+    all_done(runtime, recording, failed=[1])
+    assert recording.session().processing is ProcessingStatus.COMPLETED_WITH_ERRORS
+    return recording
+
+
+def test_a_late_segment_reopens_processing_in_the_transaction_that_stores_it(runtime, done):
+    before = done.session()
+    done.send(3, wav(tone(0.1, hz=400)))
+    after = done.session()
+    assert after.processing is ProcessingStatus.PENDING
+    assert after.revision == before.revision + 1
+    assert (after.job.status, after.job.id == before.job.id) == (JobState.PENDING, False)
+    assert not after.tracks[0].media_settled
+    assert not after.mix_settled
+
+
+def test_a_segment_that_was_there_already_reopens_nothing(runtime, done):
+    before = done.session()
+    assert not done.send(2, wav(tone(0.1, hz=302))).is_new
+    assert done.session() == before
+
+
+def test_retrying_a_session_reopens_its_failed_segments_and_its_job(runtime, done):
+    retried = runtime.work.retry_session(done.id)
+    assert (retried.segments, retried.job_id) == (1, done.job().id)
+    session = done.session()
+    assert session.processing is ProcessingStatus.PENDING
+    assert (session.counts.pending, session.counts.failed, session.counts.completed) == (1, 0, 2)
+    assert reference_counts_are_exact(runtime)
+
+
+def test_retrying_a_segment_reopens_that_one_whatever_its_status(runtime, done):
+    runtime.work.retry_segment(done.id, done.tracks[0], 0)
+    assert [one.status for one in done.segments()] == [
+        SegmentStatus.PENDING,
+        SegmentStatus.FAILED,
+        SegmentStatus.COMPLETED,
+    ]
+    assert done.segments()[0].attempts == 0
+    with pytest.raises(NotFound):
+        runtime.work.retry_segment(done.id, done.tracks[0], 99)
+    with pytest.raises(NotFound):
+        runtime.work.retry_segment(done.id, "nobody", 0)
+
+
+def test_retrying_twice_asks_for_one_job(runtime, done):
+    assert runtime.work.retry_session(done.id).job_id == runtime.work.retry_session(done.id).job_id
+    with pytest.raises(JobActive) as refused:
+        runtime.work.enqueue(done.id)
+    assert refused.value.fields == {"job_id": done.job().id}
+
+
+def test_the_database_itself_refuses_a_second_active_job(runtime, done):
+    from sqlalchemy.exc import IntegrityError
+
+    job = runtime.work.enqueue(done.id)
+    with pytest.raises(IntegrityError), runtime.store.db.write() as c:
+        jobs.insert_job(c, type(job)(id="another", session_id=done.id, status=JobState.PENDING,
+                                     priority=job.priority, created_at_ms=0))  # fmt: skip
+
+
+def test_retrying_while_it_is_recorded_asks_for_no_job(runtime, recording):
+    runtime.lifecycle.start(recording.id)
+    recording.send(0, wav(tone(0.1)))
+    all_done(runtime, recording, failed=[0])
+    retried = runtime.work.retry_session(recording.id)
+    assert (retried.segments, retried.job_id) == (1, None)
+    assert recording.session().job is None
+
+
+def test_a_job_is_cancelled_once(runtime, done):
+    job = runtime.work.enqueue(done.id)
+    assert runtime.work.cancel(job.id).status is JobState.CANCELLED
+    with pytest.raises(IllegalTransition):
+        runtime.work.cancel(job.id)
+    assert runtime.work.get(job.id).finished_at_ms is not None
+    with pytest.raises(NotFound):
+        runtime.work.get("nobody")
+
+
+def test_jobs_are_listed_newest_first_in_pages(runtime, done):
+    for _ in range(3):
+        runtime.work.cancel(runtime.work.enqueue(done.id).id)
+    first, cursor = runtime.work.page(session_id=done.id, limit=3)
+    rest, end = runtime.work.page(session_id=done.id, limit=3, cursor=cursor)
+    assert [len(first), len(rest), end] == [3, 1, None]
+    assert [job.created_at_ms for job in first + rest] == sorted(
+        (job.created_at_ms for job in first + rest), reverse=True
+    )
+    cancelled, _ = runtime.work.page(session_id=done.id, status=JobState.CANCELLED)
+    assert len(cancelled) == 3
+    assert runtime.work.queue()[JobState.CANCELLED] >= 3
+
+
+def test_a_new_balance_after_the_end_reopens_the_job(runtime, done):
+    before = done.job()
+    runtime.sessions.set_balance(done.id, 0.25)
+    assert done.job().id != before.id
+    assert done.session().balance == ((0, 0.25),)
+    assert not done.session().mix_settled
