@@ -2,7 +2,9 @@
 
 import io
 import re
+import socket
 import wave
+from contextlib import ExitStack
 
 import av
 import pytest
@@ -245,3 +247,27 @@ def test_the_log_tells_what_happened(served, recorded):
     assert "SYSTEM" in rows[1] and "session created" in rows[1]
     assert any(row.endswith("Ana,=1+1") for row in rows)
     assert rows[-1].endswith("SYSTEM,session ended")
+
+
+def test_all_files_are_written_into_a_folder_whole(served, recorded, tmp_path):
+    paths = served.runtime.files.write_all(recorded, tmp_path / "out")
+    assert len(paths) == 9
+    assert sorted(paths) == sorted((tmp_path / "out").iterdir())
+    assert (
+        next(path for path in paths if path.suffix == ".m4a").read_bytes()
+        == served.client.get(media(served, recorded)).content
+    )
+
+
+def test_readers_that_stopped_reading_keep_nobody_waiting(idle):
+    session = idle.client.post("/api/imports", content=tone(60, rate_hz=48_000)).json()
+    path = f"/api/sessions/{session['id']}/tracks/{session['tracks'][0]['id']}/segments/0/media"
+    with ExitStack() as stuck:
+        for _ in range(40):
+            connection = stuck.enter_context(
+                socket.create_connection((idle.client.base_url.host, idle.client.base_url.port))
+            )
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            connection.recv(10)
+        assert idle.client.get("/api/sessions").status_code == 200
+        assert len(idle.client.get(path).content) == len(tone(60, rate_hz=48_000))
