@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ from longtake.storage.tables import tracks as track_table
 SMALL = 1000
 """Bodies above this many bytes become files here, so that both ways are walked with few bytes."""
 
+PATIENCE_S = 60
+
 
 def sound(seed: object, size: int = 100) -> bytes:
     """Bytes that are recognised, and differ with their seed."""
@@ -50,12 +53,18 @@ class Gate:
     def __call__(self, c: Connection, stored: Sequence[Stored]) -> None:
         self.batches.append([one.segment.index for one in stored])
         self.inside.set()
-        self.open.wait()
+        assert self.open.wait(PATIENCE_S), "nobody opened the gate"
+
+    def wait_inside(self) -> None:
+        """Return when the committer is held."""
+        assert self.inside.wait(PATIENCE_S), "nothing came to be stored"
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Return when it holds."""
+    """Return when it holds; one that never does fails the test rather than the run."""
+    ends = time.monotonic() + PATIENCE_S
     while not condition():
+        assert time.monotonic() < ends, "it never came to that"
         threading.Event().wait(0.001)
 
 

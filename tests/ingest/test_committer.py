@@ -13,7 +13,7 @@ from longtake.ingest.committer import Committer, Waiter
 from longtake.ingest.protocol import Announcement
 from longtake.model.errors import NotFound, SegmentConflict
 from longtake.model.lifecycle import SessionState
-from tests.ingest.station import Gate, Station, audit, sound, until
+from tests.ingest.station import PATIENCE_S, Gate, Station, audit, sound, until
 from tests.storage.disks import FailingDisk
 
 
@@ -66,7 +66,7 @@ def put(committer, *bodies):
 def put_as_one_batch(committer, gate, *bodies):
     """Queue behind a body that is held in its transaction, then let all go."""
     first = put(committer, arrived(999, sound("first")))
-    gate.inside.wait()
+    gate.wait_inside()
     futures = put(committer, *bodies)
     gate.open.set()
     first[0].result()
@@ -149,7 +149,7 @@ def test_what_follows_is_told_after_the_commit_and_only_what_is_new(make):
 
     station, committer = make(after_commit=after)
     put(committer, arrived(4, sound("a")))[0].result()
-    told.wait()
+    assert told.wait(PATIENCE_S)
     put(committer, arrived(4, sound("a")))[0].result()
     put(committer, arrived(5, sound("b")))[0].result()
     until(lambda: len(seen) == 2)
@@ -182,7 +182,7 @@ def test_an_event_loop_is_woken_once_for_a_whole_batch(make):
 
         loop.call_soon_threadsafe = counted
         held = put(committer, arrived(999, sound("first")))
-        gate.inside.wait()
+        gate.wait_inside()
         futures = [loop.create_future() for _ in range(20)]
         for n, future in enumerate(futures):
             committer.put(Waiter(arrived=arrived(n, sound(n)), future=future, loop=loop))
@@ -199,7 +199,7 @@ def test_a_loop_that_has_ended_does_not_disturb_the_others(make):
     station, committer = make(gate)
     gone = asyncio.new_event_loop()
     held = put(committer, arrived(999, sound("first")))
-    gate.inside.wait()
+    gate.wait_inside()
     committer.put(Waiter(arrived=arrived(0, sound("a")), future=gone.create_future(), loop=gone))
     gone.close()
     (other,) = put(committer, arrived(1, sound("b")))

@@ -96,7 +96,7 @@ def test_all_of_a_failed_batch_are_refused_and_none_is_stored(tmp_path):
 
     threads = [threading.Thread(target=put, args=(n,)) for n in range(9)]
     threads[0].start()
-    gate.inside.wait()
+    gate.wait_inside()
     for thread in threads[1:]:
         thread.start()
     until(lambda: station.receiver.queued_bytes == 900)

@@ -227,7 +227,7 @@ def test_when_more_waits_than_is_held_further_bodies_are_refused_and_come_later(
     threads = [threading.Thread(target=station.put, args=(n, sound(n))) for n in range(3)]
     for thread in threads:
         thread.start()
-    gate.inside.wait()
+    gate.wait_inside()
     until(lambda: station.receiver.queued_bytes == 300)
     with pytest.raises(Overloaded):
         station.put(9, sound(9))
@@ -273,7 +273,7 @@ def test_a_segment_whose_sender_left_while_it_was_stored_is_stored_all_the_same(
 
     async def leave():
         task = asyncio.create_task(station.receiver.receive(Announcement(track_id="t", index=0), pieces(sound("a"))))
-        await asyncio.to_thread(gate.inside.wait)
+        await asyncio.to_thread(gate.wait_inside)
         task.cancel()
         gate.open.set()
         with pytest.raises(asyncio.CancelledError):
@@ -331,7 +331,7 @@ def test_closing_stores_what_is_queued_and_refuses_what_comes_after(tmp_path):
     threads = [threading.Thread(target=lambda n=n: receipts.append(station.put(n, sound(n)))) for n in range(8)]
     for thread in threads:
         thread.start()
-    gate.inside.wait()
+    gate.wait_inside()
     until(lambda: station.receiver.queued_bytes == 800)
     closing = threading.Thread(target=station.receiver.close)
     closing.start()

@@ -8,8 +8,10 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from longtake.model.errors import NotFound
 from longtake.storage.blobs import Locator
+from longtake.storage.prepared import Prepared
 from longtake.storage.tables import blobs
 
+INSERT = Prepared(insert(blobs))
 LOCATE = select(blobs).where(blobs.c.sha256.in_(bindparam("digests", expanding=True)))
 ADD_REFERENCES = (
     update(blobs).where(blobs.c.sha256 == bindparam("digest")).values(ref_count=blobs.c.ref_count + bindparam("more"))
@@ -39,21 +41,20 @@ def get_locator(c: Connection, sha256: str) -> Locator:
 
 def insert_blobs(c: Connection, located: Mapping[str, Locator], references: Mapping[str, int] | None = None) -> None:
     """Note new bytes, with as many references as are said (else none)."""
-    if located:
-        c.execute(
-            insert(blobs),
-            [
-                {
-                    "sha256": sha256,
-                    "size_bytes": locator.size_bytes,
-                    "ref_count": 0 if references is None else references[sha256],
-                    "store": locator.store,
-                    "key": locator.key,
-                    "offset": locator.offset,
-                }
-                for sha256, locator in located.items()
-            ],
-        )
+    INSERT.run(
+        c,
+        [
+            {
+                "sha256": sha256,
+                "size_bytes": locator.size_bytes,
+                "ref_count": 0 if references is None else references[sha256],
+                "store": locator.store,
+                "key": locator.key,
+                "offset": locator.offset,
+            }
+            for sha256, locator in located.items()
+        ],
+    )
 
 
 def relocate_blobs(c: Connection, located: Mapping[str, Locator]) -> None:

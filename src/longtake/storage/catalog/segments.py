@@ -12,12 +12,19 @@ from longtake.model.lifecycle import SessionState
 from longtake.model.session import LaneStatus, Segment, SegmentStatus, TrackKind, segment_status
 from longtake.model.timeline import Place
 from longtake.storage.catalog.sessions import decode_cursor, encode_cursor
+from longtake.storage.prepared import Prepared
 from longtake.storage.tables import segments, sessions, tracks
 
-COUNT = (
+INSERT = Prepared(insert(segments))
+COUNT = Prepared(
     update(tracks)
     .where(tracks.c.id == bindparam("track"))
-    .values(n_pending=tracks.c.n_pending + bindparam("n"), size_bytes=tracks.c.size_bytes + bindparam("size"))
+    .values(
+        n_pending=tracks.c.n_pending + bindparam("n"),
+        size_bytes=tracks.c.size_bytes + bindparam("size"),
+        media_settled=False,
+        speech_settled=False,
+    )
 )
 
 ADDRESSES = (
@@ -47,11 +54,11 @@ class Address:
 
 
 def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
-    """Store new segments and count them; their blobs are there already."""
+    """Store new segments and count them; their blobs are there already. The lanes of their tracks have work then."""
     if not new:
         return
-    c.execute(
-        insert(segments),
+    INSERT.run(
+        c,
         [
             {
                 "track_id": s.track_id,
@@ -74,7 +81,7 @@ def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
     sizes: dict[str, list[int]] = {}
     for s in new:
         sizes.setdefault(s.track_id, []).append(s.size_bytes)
-    c.execute(COUNT, [{"track": track, "n": len(of), "size": sum(of)} for track, of in sizes.items()])
+    COUNT.run(c, [{"track": track, "n": len(of), "size": sum(of)} for track, of in sizes.items()])
 
 
 def find_addresses(c: Connection, track_ids: Iterable[str]) -> dict[str, Address]:

@@ -7,14 +7,34 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from longtake.model.errors import Invalid, NotFound
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Mode, Participant, Session, Transition
 from longtake.storage.catalog import jobs, tracks
+from longtake.storage.prepared import Prepared
 from longtake.storage.tables import history, participants, segments, session_tags, sessions
 from longtake.storage.tables import tracks as tracks_table
+
+NOTE_ARRIVAL = Prepared(
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"))
+    .values(mix_settled=False, last_activity_at_ms=bindparam("at_ms"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +105,11 @@ def set_tags(c: Connection, session_id: str, tags: Sequence[str]) -> None:
 def update_session(c: Connection, session_id: str, **columns: object) -> None:
     """Set columns of a session."""
     c.execute(update(sessions).where(sessions.c.id == session_id).values(**columns))
+
+
+def note_arrivals(c: Connection, session_ids: Sequence[str], at_ms: int) -> None:
+    """Something was stored in these sessions: they are alive, and their mixes have work."""
+    NOTE_ARRIVAL.run(c, [{"session": session_id, "at_ms": at_ms} for session_id in session_ids])
 
 
 def move_session(c: Connection, session_id: str, before: SessionState, after: SessionState) -> bool:
