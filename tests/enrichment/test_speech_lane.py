@@ -1,0 +1,261 @@
+"""The transcript is a function of the ordered track: whatever changes while it is heard, and whatever people change."""
+
+import hashlib
+import threading
+
+import numpy as np
+import pytest
+
+from longtake.enrichment.lanes.media import MediaLane
+from longtake.enrichment.lanes.speech import SpeechLane
+from longtake.enrichment.lanes.timelines import Timelines
+from longtake.media.decoded import DecodedSegments
+from longtake.media.sandbox import Sandbox
+from longtake.model.errors import EngineError
+from longtake.model.session import SegmentStatus
+from longtake.runtime import _source
+from longtake.speech.engine import EngineInfo, Recognition
+from longtake.speech.vad import FRAME
+from tests.enrichment.recording import RATE_HZ, Recording, cut, running, tone
+
+SEGMENT_S = 2.0
+
+
+class Ear:
+    """An engine that says which sound it heard, and to which a test can do something while it listens."""
+
+    def __init__(self):
+        self.heard = 0
+        self.meanwhile = None
+
+    def info(self, name):
+        if name != "ear":
+            raise EngineError(f"{name} is not here", code="engine_unavailable", retryable=False)
+        return EngineInfo(
+            name="ear", model="1", is_draft=False, gives_words=False, gives_confidence=False, languages=("*",),
+            usd_micros_per_minute=0,
+        )  # fmt: skip
+
+    def speech_probabilities(self, pcm):
+        frames = pcm.astype(np.float32).reshape(-1, FRAME)
+        return (np.abs(frames).mean(axis=1) > 300).astype(np.float32)
+
+    def recognise(self, name, pcm):
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        self.heard += 1
+        return Recognition(text=hashlib.sha256(pcm.tobytes()).hexdigest()[:8], words=(), confidence=None)
+
+
+class Studio:
+    """A session whose lanes are run by hand."""
+
+    def __init__(self, runtime, sandbox):
+        self.ear = Ear()
+        self.stopping = threading.Event()
+        self._runtime = runtime
+        self._sandbox = sandbox
+        self.recording = Recording.begin(runtime)
+        self.track = self.recording.tracks[0]
+        self.restart()
+
+    def restart(self, engine="ear"):
+        """Forget what is only in memory."""
+        store = self._runtime.store
+        timelines = Timelines(store)
+        pcm = DecodedSegments(self._sandbox, lambda sha256: _source(store, sha256))
+        self.media = MediaLane(store, timelines, pcm, self.stopping)
+        self.speech = SpeechLane(store, timelines, pcm, self.ear, lambda: engine, self.stopping)  # type: ignore[arg-type]
+
+    def send(self, *indices):
+        for index in indices:
+            self.recording.send(index, BODIES[index])
+        self.media.run(self.track)
+
+    def hear(self):
+        """Run the speech lane until it rests."""
+        for _ in range(20):
+            self.speech.run(self.track)
+            self.media.run(self.track)
+            session = self.recording.session()
+            if session.tracks[0].speech_settled and session.tracks[0].media_settled:
+                return self.recording.words()
+        raise AssertionError("the speech lane does not come to rest")
+
+    def end(self):
+        self.recording.end()
+        self.media.run(self.track)
+
+
+def talk():
+    """Half a minute of bursts and pauses, cut into segments without regard to them."""
+    sound = tone(30.0, hz=300)
+    silent = (np.arange(len(sound)) % (3 * RATE_HZ)) > 1.7 * RATE_HZ
+    sound[silent] = 0
+    return cut(sound, SEGMENT_S)
+
+
+BODIES = talk()
+ALL = range(len(BODIES))
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("speech"), with_engine=False) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def studio(runtime, sandbox):
+    with runtime.store.db.write() as c:
+        c.exec_driver_sql("DELETE FROM recognitions")
+    return Studio(runtime, sandbox)
+
+
+@pytest.fixture(scope="module")
+def expected(runtime, sandbox):
+    studio = Studio(runtime, sandbox)
+    studio.send(*ALL)
+    studio.end()
+    words = studio.hear()
+    assert len(words) == 10
+    return words
+
+
+def test_a_hole_that_is_filled_while_an_utterance_is_recognised_is_heard(studio, expected):
+    studio.send(*[index for index in ALL if index != 4])
+    studio.end()
+    studio.ear.meanwhile = lambda: studio.send(4)
+    assert studio.hear() == expected
+
+
+def test_a_hole_that_is_filled_afterwards_is_heard(studio, expected):
+    studio.send(*[index for index in ALL if index not in (0, 7)])
+    studio.end()
+    assert studio.hear() != expected
+    studio.send(7)
+    studio.restart()
+    studio.send(0)
+    assert studio.hear() == expected
+
+
+def test_a_transcript_that_is_made_while_recording_is_the_same(studio, expected):
+    for index in ALL:
+        studio.send(index)
+        studio.hear()
+    studio.end()
+    assert studio.hear() == expected
+    assert studio.ear.heard == len(expected)
+
+
+def test_what_was_heard_before_a_crash_is_not_asked_again(studio, expected):
+    studio.send(*ALL)
+    studio.end()
+
+    def crash():
+        raise KeyboardInterrupt
+
+    def after_some():
+        studio.ear.meanwhile = after_more
+
+    def after_more():
+        studio.ear.meanwhile = crash
+
+    studio.ear.meanwhile = after_some
+    with pytest.raises(KeyboardInterrupt):
+        studio.hear()
+    assert studio.ear.heard == 2
+    studio.restart()
+    assert studio.hear() == expected
+    assert studio.ear.heard == len(expected)
+
+
+def test_stopping_while_it_listens_fails_nothing(studio, expected):
+    def stop():
+        studio.stopping.set()
+        raise EngineError("the speech worker is closed")
+
+    studio.send(*ALL)
+    studio.end()
+    studio.ear.meanwhile = stop
+    studio.speech.run(studio.track)
+    assert studio.recording.session().counts.failed == 0
+    studio.stopping.clear()
+    assert studio.hear() == expected
+
+
+def test_an_utterance_that_cannot_be_heard_fails_its_segments_and_can_be_retried(studio, expected):
+    def fail():
+        raise EngineError("it crashed", retryable=False)
+
+    studio.send(*ALL)
+    studio.end()
+    studio.ear.meanwhile = fail
+    assert studio.hear() == expected[1:]
+    failed = [one for one in studio.recording.segments() if one.status is SegmentStatus.FAILED]
+    assert [(one.index, one.error_code) for one in failed] == [(0, "engine_failed")]
+    studio._runtime.work.retry_session(studio.recording.id)
+    studio.media.run(studio.track)
+    assert studio.hear() == expected
+    assert studio.recording.session().counts.failed == 0
+
+
+def correct(studio, number, text):
+    entries, _ = studio._runtime.transcripts.page(studio.recording.id, limit=None)
+    studio._runtime.transcripts.correct(studio.recording.id, entries[number].id, text)
+
+
+def texts(studio):
+    return [text for _, _, _, text in studio.recording.words()]
+
+
+def test_corrections_survive_what_is_heard_anew_around_them(studio, expected):
+    studio.send(*[index for index in ALL if index != 1])
+    studio.end()
+    studio.hear()
+    correct(studio, -1, "the last words")
+    studio.send(1)
+    studio.hear()
+    assert texts(studio) == [*(text for _, _, _, text in expected[:-1]), "the last words"]
+
+
+def test_corrections_survive_a_retry_of_their_own_segment(studio, expected):
+    studio.send(*ALL)
+    studio.end()
+    studio.hear()
+    correct(studio, 2, "as I said")
+    studio._runtime.transcripts.rename(studio.recording.id, "Microphone", "Ana")
+    for index in ALL:
+        studio._runtime.work.retry_segment(studio.recording.id, studio.track, index)
+    studio.media.run(studio.track)
+    studio.restart()
+    assert {speaker for speaker, _, _, _ in studio.hear()} == {"Ana"}
+    assert texts(studio)[2] == "as I said"
+    assert len(texts(studio)) == len(expected)
+
+
+def test_a_correction_stays_when_nothing_is_heard_there_any_more(studio):
+    studio.send(*ALL)
+    studio.end()
+    studio.hear()
+    correct(studio, 3, "nobody else knows this")
+    with studio._runtime.store.db.write() as c:
+        c.exec_driver_sql("UPDATE recognitions SET text = ''")
+    studio._runtime.work.retry_segment(studio.recording.id, studio.track, 0)
+    studio.media.run(studio.track)
+    studio.hear()
+    assert texts(studio) == ["nobody else knows this"]
+
+
+def test_a_missing_engine_is_said_with_what_to_do(studio):
+    studio.send(0)
+    studio.restart(engine="no")
+    with pytest.raises(EngineError, match="no is not here"):
+        studio.speech.run(studio.track)
