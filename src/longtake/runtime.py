@@ -48,7 +48,7 @@ from longtake.settings import Settings
 from longtake.speech.models import default_engine
 from longtake.speech.worker import SpeechWorker
 from longtake.storage.blobs import LocalBlobs
-from longtake.storage.catalog import blobs, sessions, tracks
+from longtake.storage.catalog import blobs, sessions
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk
 from longtake.storage.store import Store
@@ -56,7 +56,7 @@ from longtake.storage.store import Store
 HEAD_BYTES = 4096
 AUTO = "auto"
 SMALL_BUDGET_BYTES = BUDGET_BYTES // 4
-"""PCM kept by who reads forward and seldom twice: speech, playback."""
+"""PCM kept by who reads forward and seldom twice: mix, speech, playback."""
 
 
 def now_ms() -> int:
@@ -94,6 +94,7 @@ class DataFolder:
     def release(self) -> None:
         """Let go of the folder."""
         (self.path / "owner.json").unlink(missing_ok=True)
+        fcntl.flock(self._fd, fcntl.LOCK_UN)  # closing is not enough: a child that another thread forks holds it, too
         os.close(self._fd)
 
 
@@ -233,9 +234,10 @@ class Runtime:
 def _processing(
     settings: Settings, store: Store, decoded: Callable[[int], DecodedSegments], closing: ExitStack
 ) -> tuple[Lanes, Saga, Engine]:
-    """What works on recordings. Speech has its decoders to itself: it lags behind, and would turn back the others'."""
+    """What works on recordings. Each kind of lane has its decoders to itself: of a long file only a window is kept, and
+    who lags behind would turn it back for the others."""
     stopping = threading.Event()
-    pcm, pcm_heard = decoded(BUDGET_BYTES), decoded(SMALL_BUDGET_BYTES)
+    pcm, pcm_mixed, pcm_heard = decoded(BUDGET_BYTES), decoded(SMALL_BUDGET_BYTES), decoded(SMALL_BUDGET_BYTES)
     timelines = Timelines(store)
     speech = SpeechWorker(settings.models, patience_s=settings.utterance_timeout_s)
 
@@ -243,7 +245,7 @@ def _processing(
         return default_engine(settings.models) if settings.engine == AUTO else settings.engine
 
     media = MediaLane(store, timelines, pcm, stopping)
-    mix = MixLane(store, timelines, pcm, stopping)
+    mix = MixLane(store, timelines, pcm_mixed, stopping)
     heard = SpeechLane(store, timelines, pcm_heard, speech, engine_name, stopping)
     lanes = Lanes(
         store,
@@ -269,11 +271,9 @@ class _Ingest:
         self._work = work
 
     def in_transaction(self, c: Connection, stored: Sequence[Stored]) -> None:
-        for track_id in {one.segment.track_id for one in stored}:
-            tracks.update_track(c, track_id, media_settled=False, speech_settled=False)
-        at_ms = self._store.now_ms()
-        for session_id, state in {one.session_id: one.state for one in stored}.items():
-            sessions.update_session(c, session_id, mix_settled=False, last_activity_at_ms=at_ms)
+        states = {one.session_id: one.state for one in stored}
+        sessions.note_arrivals(c, list(states), self._store.now_ms())
+        for session_id, state in states.items():
             if state is SessionState.COMPLETED:  # a late segment: what is derived from the session is made anew
                 sessions.bump_revision(c, session_id)
                 self._work.enqueue_in(c, session_id)

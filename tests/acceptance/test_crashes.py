@@ -7,7 +7,6 @@ import pytest
 
 from tests.acceptance.sweep import Point, calls, steps, sweep, undisturbed
 
-
 pytestmark = pytest.mark.timeout(900)
 
 
