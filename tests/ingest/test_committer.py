@@ -5,6 +5,7 @@ import hashlib
 import logging
 import threading
 from concurrent.futures import Future
+from typing import ClassVar
 
 import pytest
 
@@ -13,6 +14,7 @@ from longtake.ingest.committer import Committer, Waiter
 from longtake.ingest.protocol import Announcement
 from longtake.model.errors import NotFound, SegmentConflict
 from longtake.model.lifecycle import SessionState
+from longtake.model.session import Receipt
 from tests.ingest.station import PATIENCE_S, Gate, Station, audit, sound, until
 from tests.storage.disks import FailingDisk
 
@@ -56,7 +58,7 @@ def make(tmp_path):
 
 
 def put(committer, *bodies):
-    futures = []
+    futures: list[Future[Receipt]] = []
     for one in bodies:
         futures.append(Future())
         committer.put(Waiter(arrived=one, future=futures[-1], loop=None))
@@ -171,16 +173,15 @@ def test_an_event_loop_is_woken_once_for_a_whole_batch(make):
     gate = Gate()
     _, committer = make(gate)
 
+    class Loop(asyncio.SelectorEventLoop):
+        wakes: ClassVar[list[str]] = []
+
+        def call_soon_threadsafe(self, callback, *args, context=None):  # type: ignore[override]
+            self.wakes.append(threading.current_thread().name)
+            return super().call_soon_threadsafe(callback, *args, context=context)
+
     async def many():
         loop = asyncio.get_running_loop()
-        wake = loop.call_soon_threadsafe
-        wakes = []
-
-        def counted(*args, **kwargs):
-            wakes.append(threading.current_thread().name)
-            return wake(*args, **kwargs)
-
-        loop.call_soon_threadsafe = counted
         held = put(committer, arrived(999, sound("first")))
         gate.wait_inside()
         futures = [loop.create_future() for _ in range(20)]
@@ -189,9 +190,10 @@ def test_an_event_loop_is_woken_once_for_a_whole_batch(make):
         gate.open.set()
         held[0].result()
         await asyncio.gather(*futures)
-        return wakes
 
-    assert asyncio.run(many()) == ["committer"]
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(many())
+        assert Loop.wakes.count("committer") == 1
 
 
 def test_a_loop_that_has_ended_does_not_disturb_the_others(make):

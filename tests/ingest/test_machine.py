@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from longtake.ingest.protocol import Announcement
 from longtake.model.errors import DigestMismatch, LongtakeError, SegmentConflict
+from longtake.model.session import Receipt
 from longtake.storage.disk import Disk
 from tests.ingest.station import SMALL, Station, audit, sound
 from tests.storage.disks import ForgetfulDisk, VolatileDisk
@@ -48,7 +49,7 @@ class Ingest(RuleBasedStateMachine):
         else:
             assert not isinstance(outcome, Exception)
 
-    def send(self, key: tuple[str, int], body: bytes) -> object:
+    def send(self, key: tuple[str, int], body: bytes) -> Receipt | LongtakeError:
         try:
             return self.station.put(key[1], body, track_id=key[0])
         except LongtakeError as error:
@@ -114,14 +115,14 @@ class Forgetful(Ingest):
     disk_type = ForgetfulDisk
 
 
-SETTINGS = settings(max_examples=30, stateful_step_count=15, deadline=None, print_blob=False)
+SETTINGS = settings(max_examples=20, stateful_step_count=12, deadline=None, print_blob=False)
 
 
 def test_what_was_acknowledged_survives_any_row_of_sends_and_power_cuts():
-    run_state_machine_as_test(Ingest, settings=SETTINGS)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Ingest, settings=SETTINGS)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_same_is_false_on_a_disk_that_does_not_flush():
     with pytest.raises((AssertionError, LongtakeError, ExceptionGroup)):
-        run_state_machine_as_test(Forgetful, settings=settings(SETTINGS, database=None, phases=[Phase.generate]))  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(Forgetful, settings=settings(SETTINGS, database=None, phases=[Phase.generate]))
