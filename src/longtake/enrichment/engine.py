@@ -24,6 +24,8 @@ APPLICATION_VERSION = "1"
 
 ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 POLL_S = 0.01
+LISTEN_S = 0.1
+"""Nobody sends notifications; but closing waits for who sleeps between looking for them."""
 
 log = structlog.get_logger()
 
@@ -123,6 +125,7 @@ class Engine:
             "executor_id": "local",
             "log_level": "WARNING",
             "serializer": DBOSPortableJSONSerializer(),
+            "notification_listener_polling_interval_sec": LISTEN_S,
         }
         self._dbos = DBOS
         DBOS(config=config)
