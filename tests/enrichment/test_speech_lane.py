@@ -12,10 +12,12 @@ from longtake.enrichment.lanes.timelines import Timelines
 from longtake.media.decoded import DecodedSegments
 from longtake.media.sandbox import Sandbox
 from longtake.model.errors import EngineError
+from longtake.model.lifecycle import JobState
 from longtake.model.session import SegmentStatus
 from longtake.runtime import _source
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.vad import FRAME
+from longtake.storage.catalog import jobs
 from tests.enrichment.recording import RATE_HZ, Recording, cut, running, tone
 
 SEGMENT_S = 2.0
@@ -25,14 +27,15 @@ class Ear:
     """An engine that says which sound it heard, and to which a test can do something while it listens."""
 
     def __init__(self):
+        self.name = "ear"
         self.heard = 0
         self.meanwhile = None
 
     def info(self, name):
-        if name != "ear":
+        if name != self.name:
             raise EngineError(f"{name} is not here", code="engine_unavailable", retryable=False)
         return EngineInfo(
-            name="ear", model="1", is_draft=False, gives_words=False, gives_confidence=False, languages=("*",),
+            name=self.name, model="1", is_draft=False, gives_words=False, gives_confidence=False, languages=("*",),
             usd_micros_per_minute=0,
         )  # fmt: skip
 
@@ -259,3 +262,21 @@ def test_a_missing_engine_is_said_with_what_to_do(studio):
     studio.restart(engine="no")
     with pytest.raises(EngineError, match="no is not here"):
         studio.speech.run(studio.track)
+
+
+def test_another_engine_hears_it_anew_when_it_is_asked_for(studio, expected, runtime):
+    studio.send(*ALL)
+    studio.end()
+    studio.hear()
+    heard = studio.ear.heard
+    with runtime.store.db.write() as c:
+        jobs.update_job(c, studio.recording.job().id, status=JobState.COMPLETED, finished_at_ms=1)
+    studio.ear.name = "other ear"
+
+    runtime.work.enqueue(studio.recording.id, options={"engine": "other ear"})
+    words = studio.hear()
+
+    assert studio.ear.heard == 2 * heard
+    assert [word[1:] for word in words] == [word[1:] for word in expected]
+    entries, _ = runtime.transcripts.page(studio.recording.id)
+    assert {entry.engine for entry in entries} == {"other ear"}

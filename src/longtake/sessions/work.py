@@ -16,6 +16,8 @@ from longtake.model.session import Job, LaneStatus, Priority, Segment
 from longtake.storage.catalog import jobs, segments, sessions, tracks
 from longtake.storage.store import Store
 
+AUTO_ENGINE = "auto"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
@@ -35,7 +37,7 @@ class Work:
     def enqueue(
         self, session_id: str, *, priority: Priority = Priority.NORMAL, options: Mapping[str, object] | None = None
     ) -> Job:
-        """Ask for the enrichment of a session.
+        """Ask for the enrichment of a session; the option `engine` has it transcribed anew by another engine.
 
         Raises:
             JobActive: It has one that is pending or running.
@@ -47,6 +49,11 @@ class Work:
             active = jobs.active_job(c, session_id)
             if active is not None:
                 raise JobActive(f"job {active.id} of this session is {active.status.value}", job_id=active.id)
+            engine = (options or {}).get("engine")
+            if engine is not None:
+                for track in session.tracks:  # heard anew from the beginning; `auto` takes what is best now
+                    wanted = None if engine == AUTO_ENGINE else engine
+                    tracks.update_track(c, track.id, speech_engine=wanted, speech_stale_from=0, speech_settled=False)
             job = self.enqueue_in(c, session_id, priority=priority, options=options)
         self.announce(job)
         return job
