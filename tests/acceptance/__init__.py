@@ -1,1 +1,0 @@
-"""Real processes, as a user runs them."""
