@@ -80,16 +80,16 @@ def progressive_header(sizes: NDArray[np.uint16], *, total_samples: int, channel
     stts = _full(b"stts", struct.pack(">I", len(durations)), *(struct.pack(">II", *entry) for entry in durations))
     stsc = _full(b"stsc", struct.pack(">I", len(chunks)), *(struct.pack(">III", *entry) for entry in chunks))
     stsz = _full(b"stsz", struct.pack(">II", 0, frames), sizes.astype(">u4").tobytes())
-    tables = stts + stsc + stsz
 
-    ends = np.cumsum(np.add.reduceat(sizes.astype(np.int64), np.arange(0, frames, BLOCK_FRAMES)))
+    ends = np.cumsum(np.add.reduceat(sizes, np.arange(0, frames, BLOCK_FRAMES), dtype=np.int64))
     starts = np.concatenate([[0], ends[:-1]])
     name, width = (b"co64", 8) if ends[-1] > _MAX_32 - _LARGEST_HEADER_BYTES else (b"stco", 4)
     movie = partial(_moov, channels, media_samples=media_samples, total_samples=total_samples)
-    moov_bytes = len(movie(b"")) + len(tables) + 16 + width * len(starts)
-    offsets = (starts + len(ftyp) + moov_bytes + len(mdat)).astype(f">u{width}")
+    tables_bytes = len(stts) + len(stsc) + len(stsz) + 16 + width * len(starts)
+    moov = movie(b"", behind=tables_bytes)
+    offsets = (starts + len(ftyp) + len(moov) + tables_bytes + len(mdat)).astype(f">u{width}")
     places = _full(name, struct.pack(">I", len(offsets)), offsets.tobytes())
-    return ftyp + movie(tables + places) + mdat
+    return b"".join((ftyp, moov, stts, stsc, stsz, places, mdat))
 
 
 def _chunks(frames: int) -> list[tuple[int, int, int]]:
@@ -99,20 +99,26 @@ def _chunks(frames: int) -> list[tuple[int, int, int]]:
     return [*entries, (full + 1, rest, 1)] if rest else entries
 
 
-def _moov(channels: int, tables: bytes, *, media_samples: int, total_samples: int, extends: bytes = b"") -> bytes:
-    """The movie's description; its only track plays from behind the priming."""
+def _moov(
+    channels: int, tables: bytes, *, media_samples: int, total_samples: int, extends: bytes = b"", behind: int = 0
+) -> bytes:
+    """The movie's description; its only track plays from behind the priming.
+
+    Large tables need not be copied from box to box: with `behind`, so many bytes of them follow what is returned.
+    """
     mvhd = struct.pack(">QQIQIH10x", 0, 0, RATE_HZ, total_samples, 0x10000, 0x100) + _UNITY_MATRIX
     tkhd = struct.pack(">QQIIQ8xHHH2x", 0, 0, _TRACK_ID, 0, total_samples, 0, 0, 0x100) + _UNITY_MATRIX + b"\0" * 8
     elst = struct.pack(">IQqI", 1, total_samples, _PRIMING, 0x10000)
     mdhd = struct.pack(">QQIQHH", 0, 0, RATE_HZ, media_samples, _LANGUAGE_UND, 0)
     hdlr = struct.pack(">I4s12x", 0, b"soun") + b"longtake\0"
     data = _box(b"dinf", _full(b"dref", struct.pack(">I", 1), _full(b"url ", flags=1)))
-    stbl = _box(b"stbl", _full(b"stsd", struct.pack(">I", 1), _mp4a(channels)), tables)
-    minf = _box(b"minf", _full(b"smhd", b"\0" * 4), data, stbl)
-    mdia = _box(b"mdia", _full(b"mdhd", mdhd, version=1), _full(b"hdlr", hdlr), minf)
+    stbl = _box(b"stbl", _full(b"stsd", struct.pack(">I", 1), _mp4a(channels)), tables, behind=behind)
+    minf = _box(b"minf", _full(b"smhd", b"\0" * 4), data, stbl, behind=behind)
+    mdia = _box(b"mdia", _full(b"mdhd", mdhd, version=1), _full(b"hdlr", hdlr), minf, behind=behind)
     edits = _box(b"edts", _full(b"elst", elst, version=1))
-    trak = _box(b"trak", _full(b"tkhd", tkhd, version=1, flags=3), edits, mdia)
-    return _box(b"moov", _full(b"mvhd", mvhd, b"\0" * 24, struct.pack(">I", _TRACK_ID + 1), version=1), trak, extends)
+    trak = _box(b"trak", _full(b"tkhd", tkhd, version=1, flags=3), edits, mdia, behind=behind)
+    head = _full(b"mvhd", mvhd, b"\0" * 24, struct.pack(">I", _TRACK_ID + 1), version=1)
+    return _box(b"moov", head, trak, extends, behind=behind)
 
 
 def _mp4a(channels: int) -> bytes:
@@ -134,9 +140,10 @@ def _mdat_header(payload_bytes: int) -> bytes:
     return struct.pack(">I4sQ", 1, b"mdat", payload_bytes + 16)
 
 
-def _box(name: bytes, *parts: bytes) -> bytes:
-    payload = b"".join(parts)
-    return struct.pack(">I4s", 8 + len(payload), name) + payload
+def _box(name: bytes, *parts: bytes, behind: int = 0) -> bytes:
+    """A box; its size counts so many bytes more that follow what is returned."""
+    size = 8 + sum(map(len, parts)) + behind
+    return b"".join((struct.pack(">I4s", size, name), *parts))
 
 
 def _full(name: bytes, *parts: bytes, version: int = 0, flags: int = 0) -> bytes:
