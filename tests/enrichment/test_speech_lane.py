@@ -18,7 +18,7 @@ from longtake.runtime import _source
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.vad import FRAME
 from longtake.storage.catalog import jobs
-from tests.enrichment.recording import RATE_HZ, Recording, cut, running, tone
+from tests.enrichment.recording import RATE_HZ, Recording, cut, running, tone, wait_for
 
 SEGMENT_S = 2.0
 
@@ -74,21 +74,28 @@ class Studio:
     def send(self, *indices):
         for index in indices:
             self.recording.send(index, BODIES[index])
-        self.media.run(self.track)
+        self.make()
+
+    def make(self):
+        """Run the media lane until it rests, or waits for a segment."""
+        while self.media.run(self.track) and not self.recording.session().tracks[0].media_settled:
+            pass
 
     def hear(self):
-        """Run the speech lane until it rests."""
-        for _ in range(20):
+        """Run the lanes until they rest."""
+
+        def is_settled():
             self.speech.run(self.track)
             self.media.run(self.track)
-            session = self.recording.session()
-            if session.tracks[0].speech_settled and session.tracks[0].media_settled:
-                return self.recording.words()
-        raise AssertionError("the speech lane does not come to rest")
+            [track] = self.recording.session().tracks
+            return track.speech_settled and track.media_settled
+
+        wait_for(is_settled, self.recording.session)
+        return self.recording.words()
 
     def end(self):
         self.recording.end()
-        self.media.run(self.track)
+        self.make()
 
 
 def talk():
@@ -205,7 +212,7 @@ def test_an_utterance_that_cannot_be_heard_fails_its_segments_and_can_be_retried
     failed = [one for one in studio.recording.segments() if one.status is SegmentStatus.FAILED]
     assert [(one.index, one.error_code) for one in failed] == [(0, "engine_failed")]
     studio._runtime.work.retry_session(studio.recording.id)
-    studio.media.run(studio.track)
+    studio.make()
     assert studio.hear() == expected
     assert studio.recording.session().counts.failed == 0
 
@@ -237,7 +244,7 @@ def test_corrections_survive_a_retry_of_their_own_segment(studio, expected):
     studio._runtime.transcripts.rename(studio.recording.id, "Microphone", "Ana")
     for index in ALL:
         studio._runtime.work.retry_segment(studio.recording.id, studio.track, index)
-    studio.media.run(studio.track)
+    studio.make()
     studio.restart()
     assert {speaker for speaker, _, _, _ in studio.hear()} == {"Ana"}
     assert texts(studio)[2] == "as I said"
@@ -252,7 +259,7 @@ def test_a_correction_stays_when_nothing_is_heard_there_any_more(studio):
     with studio._runtime.store.db.write() as c:
         c.exec_driver_sql("UPDATE recognitions SET text = ''")
     studio._runtime.work.retry_segment(studio.recording.id, studio.track, 0)
-    studio.media.run(studio.track)
+    studio.make()
     studio.hear()
     assert texts(studio) == ["nobody else knows this"]
 
