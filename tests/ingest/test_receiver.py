@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import threading
+import tracemalloc
 
 import pytest
 
@@ -142,6 +143,23 @@ def test_what_is_no_media_is_refused_before_anything_is_stored(station, send, si
     with pytest.raises(Unsupported):
         send(b"<html>" + bytes(size))
     assert not list((station.folder / "packs").iterdir())
+
+
+def test_a_large_body_takes_no_more_memory_than_a_few_pieces(station, send):
+    class Long:
+        """Forty times as long as what may be held, without being held by the test."""
+
+        def __len__(self):
+            return 40 << 20
+
+        def __getitem__(self, at):
+            return sound(at.start, at.stop - at.start)
+
+    tracemalloc.start()
+    assert send(Long()).size_bytes >= 40 << 20
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 def test_nothing_at_all_is_no_media(station, send):
