@@ -25,7 +25,7 @@ from longtake.enrichment.engine import Engine
 from longtake.enrichment.files import Files
 from longtake.enrichment.lanes.media import MediaLane
 from longtake.enrichment.lanes.mix import MixLane
-from longtake.enrichment.lanes.speech import SpeechLane
+from longtake.enrichment.lanes.speech import NO_ENGINE, SpeechLane
 from longtake.enrichment.lanes.timelines import Timelines
 from longtake.enrichment.playback import Playback
 from longtake.enrichment.pump import Lanes
@@ -45,7 +45,7 @@ from longtake.sessions.manager import Sessions
 from longtake.sessions.transcripts import Transcripts
 from longtake.sessions.work import Work
 from longtake.settings import Settings
-from longtake.speech.models import default_engine
+from longtake.speech import models
 from longtake.speech.worker import SpeechWorker
 from longtake.storage.blobs import LocalBlobs
 from longtake.storage.catalog import blobs, sessions
@@ -168,7 +168,13 @@ class Runtime:
         local = LocalBlobs(settings.data, disk, new_id)
         closing.callback(local.close)
         store = Store(db=db, blobs=local, bus=Bus(), now_ms=clock, new_id=new_id)
-        work = Work(store)
+
+        def check_engine(name: str) -> None:
+            if name not in (AUTO, NO_ENGINE):
+                models.engine_info(name, settings.models)
+
+        check_engine(settings.engine)
+        work = Work(store, check_engine)
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
         closing.callback(sandbox.close)
 
@@ -242,7 +248,7 @@ def _processing(
     speech = SpeechWorker(settings.models, patience_s=settings.utterance_timeout_s)
 
     def engine_name() -> str:
-        return default_engine(settings.models) if settings.engine == AUTO else settings.engine
+        return models.default_engine(settings.models) if settings.engine == AUTO else settings.engine
 
     media = MediaLane(store, timelines, pcm, stopping)
     mix = MixLane(store, timelines, pcm_mixed, stopping)

@@ -127,6 +127,11 @@ def test_a_segment_is_what_its_lanes_are(media: LaneStatus, speech: LaneStatus):
 
 
 def expected_processing(counts: Counts, job: JobState | None) -> ProcessingStatus:
+    if job is JobState.FAILED:
+        if not counts.pending + counts.processing + counts.failed:
+            return ProcessingStatus.COMPLETED
+        some = counts.completed + counts.processing
+        return ProcessingStatus.COMPLETED_WITH_ERRORS if some else ProcessingStatus.FAILED
     if counts.processing or job is JobState.PROCESSING:
         return ProcessingStatus.PROCESSING
     if counts.pending or job is JobState.PENDING:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from longtake.model.errors import IllegalTransition, JobActive, NotFound
+from longtake.model.errors import EngineError, IllegalTransition, JobActive, NotFound
 from longtake.model.lifecycle import JobState
-from longtake.model.session import LaneStatus, ProcessingStatus, SegmentStatus
+from longtake.model.session import Counts, LaneStatus, ProcessingStatus, SegmentStatus, processing_status
 from longtake.storage.catalog import jobs, segments, tracks
 from tests.enrichment.recording import reference_counts_are_exact, tone, wav
 
@@ -128,3 +128,28 @@ def test_a_new_balance_after_the_end_reopens_the_job(runtime, done):
     assert done.job().id != before.id
     assert done.session().balance == ((0, 0.25),)
     assert not done.session().mix_settled
+
+
+def test_a_session_in_the_trash_has_no_job_and_gets_one_when_it_is_restored(runtime, recording):
+    runtime.lifecycle.start(recording.id)
+    recording.send(0, wav(tone(0.1)))
+    runtime.lifecycle.end(recording.id)
+
+    runtime.sessions.trash(recording.id)
+    trashed = recording.job()
+    restored = runtime.sessions.restore(recording.id)
+
+    assert trashed.status is JobState.CANCELLED
+    assert restored.job.status is JobState.PENDING
+    assert runtime.sessions.restore(recording.id).job.id == restored.job.id
+
+
+def test_an_engine_that_is_not_there_is_refused_before_anything_changes(runtime, done):
+    with pytest.raises(EngineError, match="nope"):
+        runtime.work.enqueue(done.id, options={"engine": "whisper:nope"})
+    assert done.session().tracks[0].speech_engine is None
+
+
+def test_what_a_failed_job_did_not_get_to_is_no_longer_waited_for():
+    assert processing_status(Counts(processing=2), JobState.FAILED) is ProcessingStatus.COMPLETED_WITH_ERRORS
+    assert processing_status(Counts(pending=2), JobState.FAILED) is ProcessingStatus.FAILED

@@ -56,7 +56,7 @@ def upload(
                 typer.echo(f"{session.id}  {done[-1].processing.value}  {file}")
     if as_json:
         print_json({"items": [session.model_dump(mode="json") for session in done]})
-    failed = [session for session in done if session.processing is ProcessingStatus.FAILED]
+    failed = [s for s in done if s.processing is ProcessingStatus.FAILED or s.enrichment.status == "failed"]
     for session in failed:
         note(f"longtake: processing_failed: {session.title}: `longtake sessions show {session.id[:8]}` says more.")
     if failed:

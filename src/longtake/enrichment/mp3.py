@@ -42,7 +42,7 @@ class Mp3s:
         """The MP3 of a session's mix; begins to make it when there is none.
 
         Raises:
-            NotFound, NotReady: There is no sound, or not all of it yet; or the MP3 was not ready in time (None: no limit).
+            NotFound, NotReady: There is no sound, not all of it yet, or the MP3 was not ready in time (None: no limit).
         """
         made_from = self._made_from(session_id)
         kept = self._kept(session_id, made_from)

@@ -24,6 +24,8 @@ WINDOW_S = 40
 """How much of a long file stays readable behind its newest decoded sample."""
 BUDGET_BYTES = 128 << 20
 """PCM kept over all segments; the least recently used go first."""
+MAX_KNOWN = 1000
+"""Segments of which length and levels are remembered; what is forgotten is learnt again by decoding."""
 MAX_CHILDREN = 8
 """Files that are being decoded at once."""
 
@@ -36,7 +38,7 @@ class DecodedSegments:
     ) -> None:
         self._sandbox, self._locate, self._budget_bytes = sandbox, locate, budget_bytes
         self._lock = threading.Lock()
-        self._known: dict[str, DecodedSegment] = {}
+        self._known: OrderedDict[str, DecodedSegment] = OrderedDict()  # what was learnt of them, least recent first
         self._live: OrderedDict[str, DecodedSegment] = OrderedDict()  # may hold PCM or a child, least recent first
 
     def __enter__(self) -> Self:
@@ -51,8 +53,11 @@ class DecodedSegments:
             segment = self._known.get(sha256)
             if segment is None:
                 segment = self._known[sha256] = DecodedSegment(self._start, sha256)
+            self._known.move_to_end(sha256)
             self._live[sha256] = segment
             self._live.move_to_end(sha256)
+            if len(self._known) > MAX_KNOWN and next(iter(self._known)) not in self._live:
+                self._known.popitem(last=False)
             live = list(self._live.items())
         self._free(live)
         return segment

@@ -216,9 +216,10 @@ class MediaError(ProcessingFailed):
 
 
 class EngineError(ProcessingFailed):
-    """The speech engine could not do it. `code` is engine_unavailable or engine_failed."""
+    """The speech engine could not do it. `code` is engine_unavailable (then the request names it) or engine_failed."""
 
     code = "engine_failed"
+    http_status = 422
 
     def __init__(self, detail: str, *, code: str = "engine_failed", retryable: bool = True) -> None:
         super().__init__(detail)

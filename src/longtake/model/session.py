@@ -98,7 +98,14 @@ def segment_status(media: LaneStatus, speech: LaneStatus) -> SegmentStatus:
 
 
 def processing_status(counts: Counts, job: JobState | None) -> ProcessingStatus:
-    """The derived status of a session: waiting and running work first, then what the segments say."""
+    """The derived status of a session: waiting and running work first, then what the segments say.
+
+    A failed job leaves what it did not get to as it is: that is no longer waited for.
+    """
+    if job is JobState.FAILED:
+        counts = Counts(
+            completed=counts.completed + counts.processing, failed=counts.failed + counts.pending + counts.processing
+        )
     if counts.processing or job is JobState.PROCESSING:
         return ProcessingStatus.PROCESSING
     if counts.pending or job is JobState.PENDING:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from longtake.model.coverage import Coverage, coverage
 from longtake.model.errors import Conflict, Invalid, Trashed
-from longtake.model.lifecycle import SessionState, TrackHealth, TrackState
+from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.session import (
     AUDIO_KINDS,
     Mode,
@@ -158,17 +158,27 @@ class Sessions:
             return sessions.get_session(c, session_id)
 
     def trash(self, session_id: str) -> None:
-        """Put a session into the trash; twice is once."""
+        """Put a session into the trash, with its job cancelled; twice is once."""
         with self._store.db.write() as c:
             if sessions.get_session(c, session_id).trashed_at_ms is None:
                 sessions.update_session(c, session_id, trashed_at_ms=self._store.now_ms())
+            job = self._work.cancel_in(c, session_id)
+        if job is not None:
+            self._store.bus.publish("job-cancelled", session_id, job_id=job.id)
 
     def restore(self, session_id: str) -> Session:
-        """Take a session out of the trash; twice is once."""
+        """Take a session out of the trash and have its enrichment go on; twice is once."""
+        job = None
         with self._store.db.write() as c:
-            sessions.get_session(c, session_id)
+            session = sessions.get_session(c, session_id)
             sessions.update_session(c, session_id, trashed_at_ms=None)
-            return sessions.get_session(c, session_id)
+            was_cancelled = session.job is not None and session.job.status is JobState.CANCELLED
+            if session.trashed_at_ms is not None and was_cancelled and session.state is SessionState.COMPLETED:
+                job = self._work.enqueue_in(c, session_id)
+            session = sessions.get_session(c, session_id)
+        if job is not None:
+            self._work.announce(job)
+        return session
 
     def declare_track(self, session_id: str, new: NewTrack) -> Track:
         """Add a track to a session."""

@@ -5,7 +5,7 @@ Belongs here: what should be done. Does not: doing it (`enrichment`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -31,8 +31,10 @@ class Retried:
 class Work:
     """Jobs and retries. Every method is one transaction and may be called from any thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, check_engine: Callable[[str], None] = lambda _: None) -> None:
+        """`check_engine` raises for a speech engine that cannot be used."""
         self._store = store
+        self._check_engine = check_engine
 
     def enqueue(
         self, session_id: str, *, priority: Priority = Priority.NORMAL, options: Mapping[str, object] | None = None
@@ -42,6 +44,9 @@ class Work:
         Raises:
             JobActive: It has one that is pending or running.
         """
+        engine = (options or {}).get("engine")
+        if engine is not None:
+            self._check_engine(str(engine))
         with self._store.db.write() as c:
             session = sessions.get_session(c, session_id)
             if session.trashed_at_ms is not None:
@@ -49,7 +54,6 @@ class Work:
             active = jobs.active_job(c, session_id)
             if active is not None:
                 raise JobActive(f"job {active.id} of this session is {active.status.value}", job_id=active.id)
-            engine = (options or {}).get("engine")
             if engine is not None:
                 for track in session.tracks:  # heard anew from the beginning; `auto` takes what is best now
                     wanted = None if engine == AUTO_ENGINE else engine
@@ -129,12 +133,19 @@ class Work:
             IllegalTransition: It has ended already.
         """
         with self._store.db.write() as c:
-            job = jobs.get_job(c, job_id)
-            after = follow(JOB, job.status, JobEvent.CANCEL_REQUESTED)
-            jobs.move_job(c, job_id, job.status, after, finished_at_ms=self._store.now_ms())
-            job = jobs.get_job(c, job_id)
+            job = self._cancel(c, jobs.get_job(c, job_id))
         self._store.bus.publish("job-cancelled", job.session_id, job_id=job.id)
         return job
+
+    def cancel_in(self, c: Connection, session_id: str) -> Job | None:
+        """Within a transaction: cancel the session's active job, if it has one."""
+        active = jobs.active_job(c, session_id)
+        return None if active is None else self._cancel(c, active)
+
+    def _cancel(self, c: Connection, job: Job) -> Job:
+        after = follow(JOB, job.status, JobEvent.CANCEL_REQUESTED)
+        jobs.move_job(c, job.id, job.status, after, finished_at_ms=self._store.now_ms())
+        return jobs.get_job(c, job.id)
 
     def retry_segment(self, session_id: str, track_id: str, index: int) -> Retried:
         """Process one segment again, whatever its status."""

@@ -85,8 +85,9 @@ class LocalBlobs:
         self._open_lock = threading.Lock()
         for name in ("files", "incoming"):
             (folder / name).mkdir(exist_ok=True)
-        for parent in (folder, folder.parent):
-            disk.flush_folder(parent)  # a folder whose name is lost takes everything in it along
+        disk.flush_folder(folder)
+        if os.access(folder.parent, os.R_OK):  # a folder whose name is lost takes everything in it along
+            disk.flush_folder(folder.parent)
         for leftover in (folder / "incoming").iterdir():
             leftover.unlink()  # a body that was never acknowledged
 

@@ -22,6 +22,8 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from longtake.model.errors import LongtakeError, StorageFailed, StorageFull, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+CACHE_KIB = 2048
+"""Of each connection, of which there may be many: a larger one makes memory grow with the database, nothing faster."""
 PRIMARY_CODE = 0xFF
 """Of SQLite's extended result codes: the byte that is the plain one."""
 
@@ -113,7 +115,7 @@ def _engine(url: str, pool: type[Any], pool_args: dict[str, int]) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver's own BEGIN comes too late; `_begin` sends it
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"cache_size=-{CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}").close()
     connection.execute("PRAGMA wal_autocheckpoint=4000").close()
 

@@ -82,6 +82,12 @@ sessions = Table(
     Column("mix_settled", Boolean, nullable=False),  # as on tracks, for the mix
     one_of("state", SessionState),
     one_of("mode", Mode),
+    Index(
+        "ix_sessions_mix_unsettled",
+        "created_at_ms",
+        sqlite_where=text("mix_settled IS 0"),
+        postgresql_where=text("mix_settled IS false"),
+    ),
     Index("ix_sessions_list", "created_at_ms", "id"),
     Index("ix_sessions_state", "state", "created_at_ms", "id"),
 )
@@ -138,6 +144,18 @@ tracks = Table(
     # up to where the track was known when that was made, and the first sample that has changed since (null: none)
     Column("speech_known", BigInteger, nullable=False, server_default="0"),
     Column("speech_stale_from", BigInteger),
+    Index(
+        "ix_tracks_media_unsettled",
+        "is_ended",
+        sqlite_where=text("media_settled IS 0"),
+        postgresql_where=text("media_settled IS false"),
+    ),
+    Index(
+        "ix_tracks_speech_unsettled",
+        "is_ended",
+        sqlite_where=text("speech_settled IS 0"),
+        postgresql_where=text("speech_settled IS false"),
+    ),
     one_of("kind", TrackKind),
     one_of("state", TrackState),
     one_of("health", TrackHealth),

@@ -34,6 +34,8 @@ from longtake.storage.catalog import segments
 from longtake.storage.store import Store
 
 TRACKS_KEPT = 256
+MAX_HOLE_NS = 3600 * NS_PER_S
+"""The longest room that is kept for segments of which nobody said when they were."""
 TOUCH_MARGIN_NS = NS_PER_S
 """How far before a change a block may hear it: more than the encoder's run-out and the resampler's reach."""
 HEARD_NS = CONTEXT_NS - NS_PER_MS
@@ -205,15 +207,17 @@ class Timeline:
         before = self._known[at - 1].placed if at else None
         if start_ms is None:
             first, nominal_ns = (0, 0) if before is None else (before.index + 1, before.end_ns - before.start_ns)
-            hole_ns = sum(self._lost_ns(lost, nominal_ns) for lost in range(first, index))
+            hole_ns = min(self._hole_ns(first, index, nominal_ns), MAX_HOLE_NS)
             if hole_ns:  # what is missing keeps its room: as announced, else as long as the segment before it
                 start_ms = ns_to_ms((0 if before is None else before.end_ns) + hole_ns)
         joint = None if before is None else before.place.after(before.samples)
         return place_next(joint=joint, start_ms=start_ms, rate_hz=rate_hz)
 
-    def _lost_ns(self, index: int, nominal_ns: int) -> int:
-        duration_ms = self._lost.get(index)
-        return nominal_ns if duration_ms is None else ms_to_ns(duration_ms)
+    def _hole_ns(self, first: int, behind: int, nominal_ns: int) -> int:
+        """How long what is missing between two indexes lasted."""
+        lost = [duration_ms for index, duration_ms in self._lost.items() if first <= index < behind]
+        announced = [ms_to_ns(duration_ms) for duration_ms in lost if duration_ms is not None]
+        return sum(announced) + (behind - first - len(announced)) * nominal_ns
 
 
 class Timelines:

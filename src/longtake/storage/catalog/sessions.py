@@ -237,12 +237,13 @@ def encode_cursor(*key: object) -> str:
 def decode_cursor(cursor: str, *types: type) -> list[object]:
     """The position behind a cursor; raises Invalid if it is none of ours."""
     try:
-        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        key: object = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
         raise Invalid("the cursor is not one that a list gave out") from error
-    is_ours = isinstance(key, list) and [type(part) for part in key] == list(types)
-    if not is_ours or any(isinstance(part, int) and not 0 <= part < 2**63 for part in key):
+    if not isinstance(key, list) or [type(part) for part in key] != list(types):
         raise Invalid("the cursor is not one that this list gave out")
+    if any(isinstance(part, int) and not 0 <= part < 2**63 for part in key):
+        raise Invalid("the cursor holds a number that no list gave out")
     return key
 
 

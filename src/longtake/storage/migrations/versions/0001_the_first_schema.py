@@ -74,6 +74,13 @@ def upgrade() -> None:
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_sessions_device_id"), ["device_id"], unique=False)
         batch_op.create_index("ix_sessions_list", ["created_at_ms", "id"], unique=False)
+        batch_op.create_index(
+            "ix_sessions_mix_unsettled",
+            ["created_at_ms"],
+            unique=False,
+            sqlite_where=sa.text("mix_settled IS 0"),
+            postgresql_where=sa.text("mix_settled IS false"),
+        )
         batch_op.create_index("ix_sessions_state", ["state", "created_at_ms", "id"], unique=False)
 
     op.create_table(
@@ -293,7 +300,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tracks")),
     )
     with op.batch_alter_table("tracks", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_tracks_media_unsettled",
+            ["is_ended"],
+            unique=False,
+            sqlite_where=sa.text("media_settled IS 0"),
+            postgresql_where=sa.text("media_settled IS false"),
+        )
         batch_op.create_index(batch_op.f("ix_tracks_session_id"), ["session_id"], unique=False)
+        batch_op.create_index(
+            "ix_tracks_speech_unsettled",
+            ["is_ended"],
+            unique=False,
+            sqlite_where=sa.text("speech_settled IS 0"),
+            postgresql_where=sa.text("speech_settled IS false"),
+        )
 
     op.create_table(
         "segments",
