@@ -45,7 +45,6 @@ class Settings(BaseSettings):
     job_workers: int = Field(5, ge=1, description="Enrichment jobs that run at once.")
     utterance_timeout_s: float = Field(120.0, gt=0, description="Longest time the engine may take for one utterance.")
     decode_timeout_s: float = Field(120.0, gt=0, description="Longest silence of a decoder before it is ended.")
-    trash_hours: int = Field(24, ge=0, description="How long a deleted session can be restored.")
     log_level: str = Field("info", description="debug, info, warning or error.")
 
     @classmethod

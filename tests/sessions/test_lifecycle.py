@@ -8,7 +8,7 @@ import pytest
 from longtake.model.errors import IllegalTransition, Invalid, NotFound, Trashed
 from longtake.model.lifecycle import SESSION, SessionState, TrackHealth, TrackState
 from longtake.model.session import Mode
-from longtake.sessions.lifecycle import Announced, TrackReport, is_recording
+from longtake.sessions.lifecycle import Announced, TrackReport
 from longtake.sessions.manager import NewSession
 from tests.enrichment.recording import GARBAGE, tone, wav
 
@@ -208,7 +208,7 @@ def test_a_session_in_the_trash_takes_no_command_until_it_is_restored(runtime, r
         with pytest.raises(Trashed):
             refused()
     assert runtime.sessions.restore(recording.id).trashed_at_ms is None
-    assert is_recording(runtime.lifecycle.start(recording.id))
+    assert runtime.lifecycle.start(recording.id).state is SessionState.ACTIVE
 
 
 def test_a_session_that_does_not_exist_is_not_found(runtime):

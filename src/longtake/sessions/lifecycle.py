@@ -14,7 +14,6 @@ from longtake.model.errors import IllegalTransition, Invalid, Trashed
 from longtake.model.lifecycle import (
     END_WALK,
     PAUSE_WALK,
-    RECORDING,
     RESUME_WALK,
     SESSION,
     START_WALK,
@@ -213,11 +212,6 @@ class Lifecycle:
         self._store.bus.publish(
             "session_status", session.id, state=session.state.value, processing=session.processing.value
         )
-
-
-def is_recording(session: Session) -> bool:
-    """Whether its device is busy."""
-    return session.state in RECORDING
 
 
 def _walk_track(c: Connection, track: Track, target: TrackState) -> None:

@@ -177,12 +177,6 @@ def unsettled_mixes(c: Connection) -> list[str]:
     )
 
 
-def count_by_state(c: Connection) -> dict[SessionState, int]:
-    """How many sessions are in each state, the trash apart."""
-    query = select(sessions.c.state, func.count()).where(sessions.c.trashed_at_ms.is_(None)).group_by(sessions.c.state)
-    return {SessionState(state): count for state, count in c.execute(query)}
-
-
 def delete_session(c: Connection, session_id: str) -> None:
     """Remove a session's rows; releasing what they refer to comes first and is not done here."""
     c.execute(
