@@ -40,6 +40,7 @@ from longtake.media.sandbox import MediaSource, Sandbox
 from longtake.media.sandbox_wire import Limits as DecodeLimits
 from longtake.model.errors import DataFolderInUse, MediaError, NotFound, StorageFailed
 from longtake.model.lifecycle import SessionState
+from longtake.sessions.imports import Imports
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.manager import Sessions
 from longtake.sessions.transcripts import Transcripts
@@ -117,6 +118,7 @@ class Runtime:
     work: Work
     sessions: Sessions
     lifecycle: Lifecycle
+    imports: Imports
     transcripts: Transcripts
     playback: Playback
     files: Files
@@ -175,6 +177,8 @@ class Runtime:
 
         check_engine(settings.engine)
         work = Work(store, check_engine)
+        manager, lifecycle = Sessions(store, work), Lifecycle(store, work)
+        imports = Imports(store, manager, lifecycle)
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
         closing.callback(sandbox.close)
 
@@ -208,6 +212,7 @@ class Runtime:
             sandbox.start()
             saga.recover()
             engine.launch()
+            imports.recover()
             lanes.start()
         return cls(
             settings=settings,
@@ -215,8 +220,9 @@ class Runtime:
             store=store,
             receiver=receiver,
             work=work,
-            sessions=Sessions(store, work),
-            lifecycle=Lifecycle(store, work),
+            sessions=manager,
+            lifecycle=lifecycle,
+            imports=imports,
             transcripts=Transcripts(store, work),
             playback=playback,
             files=files,

@@ -10,7 +10,7 @@ from longtake.model.lifecycle import SESSION, SessionState, TrackHealth, TrackSt
 from longtake.model.session import Mode
 from longtake.sessions.lifecycle import Announced, TrackReport
 from longtake.sessions.manager import NewSession
-from tests.enrichment.recording import GARBAGE, tone, wav
+from tests.enrichment.recording import GARBAGE, Recording, tone, wav
 
 
 def states(runtime, session_id):
@@ -215,3 +215,21 @@ def test_a_session_that_does_not_exist_is_not_found(runtime):
     with pytest.raises(NotFound) as missing:
         runtime.lifecycle.start("nobody")
     assert missing.value.code == "session_not_found"
+
+
+def test_an_import_that_a_crash_cut_off_is_tidied_up(runtime):
+    empty = runtime.imports.begin("never arrived", None)
+    stored, begun = runtime.imports.begin("arrived", None), runtime.imports.begin("arrived and begun", None)
+    for track in (stored, begun):
+        recording = Recording(runtime, track.session_id)
+        recording.tracks.append(track.id)
+        recording.send(0, wav(tone(0.1)))
+    runtime.lifecycle.start(begun.session_id)
+
+    runtime.imports.recover()
+
+    with pytest.raises(NotFound):
+        runtime.sessions.get(empty.session_id)
+    for track in (stored, begun):
+        session = runtime.sessions.get(track.session_id)
+        assert (session.state, session.job is None) == (SessionState.COMPLETED, False)

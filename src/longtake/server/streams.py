@@ -20,15 +20,11 @@ from longtake.access import Action
 from longtake.enrichment.playback import Readable
 from longtake.ingest.protocol import announce
 from longtake.model.errors import Invalid, NotFound
-from longtake.model.session import TrackKind
 from longtake.runtime import Runtime
 from longtake.server.idempotency import Idempotency
 from longtake.server.readable import send_readable
 from longtake.server.routing import fingerprint
 from longtake.server.views import SessionViews
-from longtake.sessions.lifecycle import Announced
-from longtake.sessions.manager import NewSession, NewTrack
-from longtake.storage.catalog import sessions
 from longtake.wire.tracks import ReceiptAnswer
 
 MEDIA_THREADS = 8
@@ -132,10 +128,12 @@ class Streams:
         return self._send(request, download.content, file_name=download.name)
 
     async def _import(self, request: Request, name: str) -> Response:
-        session_id, track_id = await to_thread.run_sync(self._begin_import, name, request.headers)
+        title = PurePath(name.replace("\\", "/")).stem.strip() or None
+        device_id = request.headers.get("x-longtake-device")
+        track = await to_thread.run_sync(self._run.imports.begin, title, device_id and device_id[:64])
         try:
             announcement = announce(
-                track_id=track_id,
+                track_id=track.id,
                 index=0,
                 repr_digest=request.headers.get("repr-digest"),
                 content_length=request.headers.get("content-length"),
@@ -144,29 +142,10 @@ class Streams:
                 announcement, request.stream(), limit_bytes=self._run.settings.max_import_bytes
             )
         except BaseException:
-            await asyncio.shield(asyncio.to_thread(self._forget_import, session_id))
+            await asyncio.shield(asyncio.to_thread(self._run.imports.forget, track.session_id))
             raise
-        body = await to_thread.run_sync(self._end_import, session_id, track_id)
+        body = await to_thread.run_sync(lambda: self._views.of(self._run.imports.end(track)).model_dump_json())
         return Response(body, 201, media_type="application/json")
-
-    def _begin_import(self, name: str, headers: Any) -> tuple[str, str]:
-        device_id = headers.get("x-longtake-device")
-        title = PurePath(name.replace("\\", "/")).stem.strip() or None
-        session = self._run.sessions.create(NewSession(title=title, device_id=device_id and device_id[:64]))
-        new = NewTrack(kind=TrackKind.UPLOAD, name=title and title[:100])
-        track = self._run.sessions.declare_track(session.id, new)
-        return session.id, track.id
-
-    def _end_import(self, session_id: str, track_id: str) -> str:
-        self._run.lifecycle.start(session_id)
-        session = self._run.lifecycle.end(session_id, [Announced(track_id=track_id, segments=1)])
-        return self._views.of(session).model_dump_json()
-
-    def _forget_import(self, session_id: str) -> None:
-        """Remove the session of a file that did not arrive; nothing refers to it."""
-        with self._run.store.db.write() as c:
-            if not sessions.get_session(c, session_id).counts.total:
-                sessions.delete_session(c, session_id)
 
     async def _check_track(self, session_id: str, track_id: str) -> None:
         """Refuse a track that is not of this session; what is known once is not asked again."""

@@ -177,6 +177,14 @@ def unsettled_mixes(c: Connection) -> list[str]:
     )
 
 
+def sessions_of_type(c: Connection, recording_type: str, states: Sequence[SessionState]) -> list[Session]:
+    """The sessions of a type that are in some states, the trash apart."""
+    where = and_(
+        sessions.c.state.in_(states), sessions.c.recording_type == recording_type, sessions.c.trashed_at_ms.is_(None)
+    )
+    return _hydrate(c, c.execute(select(sessions).where(where)).all())
+
+
 def delete_session(c: Connection, session_id: str) -> None:
     """Remove a session's rows; releasing what they refer to comes first and is not done here."""
     c.execute(
