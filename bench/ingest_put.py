@@ -1,29 +1,31 @@
 """Durable PUT of segments at 16 connections, against nginx's `dav` PUT, which acknowledges without any flush.
 
-Both write to the same disk and are measured in turns, each time into a fresh folder; the figure is the median of the
-turns' ratios. What nginx wrote is removed at the end only: for minutes after many files were removed, Linux' ext4 takes
-ten times as long to make new ones, and that would slow nginx alone. The track's first segment is missing, so that the
-lanes wait for it: what is measured is receiving, not decoding.
+Both write to the same disk, process nothing of what they receive, and are measured in turns, each time into a fresh
+folder; the figure is the median of the turns' ratios. What nginx wrote is removed at the end only: for minutes after
+many files were removed, Linux' ext4 takes ten times as long to make new ones, and that would slow nginx alone.
 """
 
+import os
 import shutil
 import socket
 import statistics
 import subprocess
-import tempfile
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 
 from bench._load import Load
-from bench._server import server
 from bench.figures import Figure
 
 CONNECTIONS = 16
 SIZES = {"16 KB": (16 << 10, "≥ 1.5"), "256 KB": (256 << 10, "≥ 0.7")}
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
+START_S = 30.0
 CONFIG = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 {user}
@@ -44,7 +46,7 @@ def run(smoke: bool) -> list[Figure]:
         Figure(name=f"durable PUT, 16 connections, {name} / nginx without flush", value=None, target=target, unit="×")
         for name, (_, target) in SIZES.items()
     ]
-    if shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+    if NGINX is None:
         return [
             _with(figure, None, "needs nginx with its dav module: apt-get install nginx-light") for figure in figures
         ]
@@ -72,18 +74,25 @@ def _measure(size_bytes: int, rounds: int, seconds: float) -> tuple[float, str]:
 
 
 def _longtake(size_bytes: int, seconds: float) -> float:
-    with server() as s:
-        with httpx.Client(base_url=s.url) as http:
+    with TemporaryDirectory(prefix="longtake-bench-") as folder:
+        port = _free_port()
+        command = [sys.executable, "-m", "bench._receiving", str(port), folder]
+        with _running(command, port), httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
             session = http.post("/api/sessions", json={}).raise_for_status().json()["id"]
             address = f"/api/sessions/{session}/tracks"
             track = http.post(address, json={"kind": "microphone"}).raise_for_status().json()["id"]
-        port = httpx.URL(s.url).port
-        assert port is not None
-        return _rate(port, f"{address}/{track}/segments", size_bytes, seconds)
+            return _rate(port, f"{address}/{track}/segments", size_bytes, seconds)
 
 
 def _nginx(size_bytes: int, seconds: float, until_the_end: ExitStack) -> float:
-    return _rate(until_the_end.enter_context(_nginx_server()), "", size_bytes, seconds)
+    folder = Path(until_the_end.enter_context(TemporaryDirectory(prefix="longtake-bench-nginx-")))
+    (folder / "files").mkdir()
+    port = _free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, user=user))
+    log = str(folder / "error.log")
+    with _running([str(NGINX), "-e", log, "-c", str(folder / "nginx.conf"), "-p", str(folder)], port):
+        return _rate(port, "", size_bytes, seconds)
 
 
 def _rate(port: int, address: str, size_bytes: int, seconds: float) -> float:
@@ -93,30 +102,27 @@ def _rate(port: int, address: str, size_bytes: int, seconds: float) -> float:
         size_bytes=size_bytes,
         connections=CONNECTIONS,
     )
-    answered, _ = load.run(first=1, seconds=seconds / 10)  # connections, caches, statements
-    return load.run(first=1 + answered + CONNECTIONS, seconds=seconds)[1]
+    answered, _ = load.run(first=0, seconds=seconds / 10)  # connections, caches, statements
+    return load.run(first=answered + CONNECTIONS, seconds=seconds)[1]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
-def _nginx_server() -> Iterator[int]:
-    """An nginx of its own in a fresh folder; gives its port."""
-    folder = Path(tempfile.mkdtemp(prefix="longtake-bench-nginx-"))
-    (folder / "files").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    user = "user root;" if Path("/proc/self").stat().st_uid == 0 else ""
-    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, user=user))
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    assert nginx is not None
-    process = subprocess.Popen([nginx, "-e", folder / "error.log", "-c", folder / "nginx.conf", "-p", folder])
+def _running(command: list[str], port: int) -> Iterator[None]:
+    """A server, from when it answers on its port."""
+    process = subprocess.Popen(command)
     try:
-        for _ in range(200):
+        until = time.monotonic() + START_S
+        while process.poll() is None and time.monotonic() < until:
             with socket.socket() as trial:
                 if trial.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.02)
-        yield port
+        yield
     finally:
         process.terminate()
-        process.wait(30)
-        shutil.rmtree(folder)
+        process.wait(START_S)
