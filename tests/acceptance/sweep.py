@@ -76,8 +76,8 @@ def spread(count: int, total: int) -> list[int]:
 
 def undisturbed(data: Path) -> tuple[tuple[object, ...], int]:
     """What a run makes that nobody kills, and how many steps it has."""
-    said, _ = _run(data)
-    assert said[-1][0] == "done"
+    said, _, error = _run(data)
+    assert said[-1][0] == "done", error
     return _look(data)[0], int(str(said[-1][1]))
 
 
@@ -90,13 +90,13 @@ def sweep(points: Iterable[Point], expected: Sequence[object], *, careless: bool
 def _try(point: Point, *, expected: Sequence[object], careless: bool) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="longtake-crash-") as folder:
         data = Path(folder) / "data"
-        said, status = _run(data, point, careless=careless)
+        said, status, _ = _run(data, point, careless=careless)
         acknowledged = [(str(line[1]), int(str(line[2]))) for line in said if line[0] == "segment"]
         lost = _lost(data, acknowledged)
-        again, _ = _run(data)
+        again, _, error = _run(data)
         trouble = None
         if not again or again[-1][0] != "done" or ["job", "completed"] not in again:
-            trouble = f"the next run said {again[-3:]}"
+            trouble = f"the next run said {again[-3:]}: {error}"
         else:
             content, counts_are_exact = _look(data)
             if content != expected:
@@ -106,8 +106,8 @@ def _try(point: Point, *, expected: Sequence[object], careless: bool) -> Verdict
         return Verdict(point, status != 0, len(acknowledged), lost, trouble)
 
 
-def _run(data: Path, point: Point | None = None, *, careless: bool = False) -> tuple[list[list[object]], int]:
-    """What a run acknowledged, line by line, and how it ended."""
+def _run(data: Path, point: Point | None = None, *, careless: bool = False) -> tuple[list[list[object]], int, str]:
+    """What a run acknowledged, line by line, how it ended, and the last it said of trouble."""
     command = [sys.executable, "-m", "tests.acceptance.crashing", str(data)]
     if careless:
         command.append("--careless")
@@ -116,10 +116,12 @@ def _run(data: Path, point: Point | None = None, *, careless: bool = False) -> t
     elif point is not None:
         kill = f"inject={point.syscall}:signal=KILL:when={point.n}"
         command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={point.syscall}", "-e", kill, *command]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=PATIENCE_S, check=False
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return (
+        [json.loads(line) for line in done.stdout.splitlines() if line.endswith("]")],
+        done.returncode,
+        done.stderr[-300:],
     )
-    return [json.loads(line) for line in done.stdout.splitlines() if line.endswith("]")], done.returncode
 
 
 def _lost(data: Path, acknowledged: Sequence[tuple[str, int]]) -> int:
