@@ -192,7 +192,8 @@ def reference_counts_are_exact(runtime: Runtime) -> bool:
     with runtime.store.db.read() as c:
         wrong: list[object] = [
             *c.exec_driver_sql(
-                "SELECT sha256 FROM blobs b WHERE ref_count != (SELECT count(*) FROM segments s WHERE s.sha256 = b.sha256)"
+                "SELECT sha256 FROM blobs b WHERE ref_count !="
+                " (SELECT count(*) FROM segments s WHERE s.sha256 = b.sha256)"
                 " + (SELECT count(*) FROM blocks k WHERE k.sha256 = b.sha256)"
                 " + (SELECT count(*) FROM artifacts a WHERE a.sha256 = b.sha256)"
             )
