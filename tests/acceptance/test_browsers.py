@@ -7,23 +7,14 @@ from typing import Any, Protocol
 import av
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
+from tests.acceptance.chromium import chromium
 from tests.acceptance.firefox import firefox
 from tests.acceptance.server import serving
 
 HOURS = 3
 RATE_HZ = 8_000
 BEEP_EVERY_S = 600
-CHROMIUM_FLAGS = (
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-)
-
 PLAYED = """(async () => {
   const player = document.getElementById("player"), wait = (ms) => new Promise((done) => setTimeout(done, ms));
   for (let n = 0; n < 600 && !document.querySelector("#sessions button"); n++) await wait(50);
@@ -82,15 +73,10 @@ def assert_it_plays_anywhere(page: Page) -> None:
 
 
 @pytest.mark.needs("chromium")
-def test_chromium_plays_and_seeks_three_hours(url):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", chromium_sandbox=False, args=list(CHROMIUM_FLAGS)
-        )
-        page = browser.new_page()
+def test_chromium_plays_and_seeks_three_hours(url, tmp_path):
+    with chromium(tmp_path / "profile") as page:
         page.goto(url)
         assert_it_plays_anywhere(page)
-        browser.close()
 
 
 @pytest.mark.needs("firefox-esr")

@@ -1,3 +1,5 @@
+"""The documents of a session, and what other programs read in them."""
+
 import html
 import itertools
 import json

@@ -15,6 +15,7 @@ from longtake.model.errors import EngineError
 from longtake.model.lifecycle import JobState
 from longtake.model.session import SegmentStatus
 from longtake.runtime import _source
+from longtake.sessions.work import Work
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.vad import FRAME
 from longtake.storage.catalog import jobs
@@ -280,7 +281,7 @@ def test_another_engine_hears_it_anew_when_it_is_asked_for(studio, expected, run
         jobs.update_job(c, studio.recording.job().id, status=JobState.COMPLETED, finished_at_ms=1)
     studio.ear.name = "other ear"
 
-    runtime.work.enqueue(studio.recording.id, options={"engine": "other ear"})
+    Work(runtime.store).enqueue(studio.recording.id, options={"engine": "other ear"})
     words = studio.hear()
 
     assert studio.ear.heard == 2 * heard

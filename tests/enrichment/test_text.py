@@ -1,3 +1,5 @@
+"""The outline that is made without a language model."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Utterances are a pure function of the track."""
+
 from itertools import pairwise
 
 import numpy as np

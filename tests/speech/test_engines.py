@@ -1,3 +1,5 @@
+"""The engines on real and on made speech."""
+
 import jiwer
 import pytest
 

@@ -1,3 +1,5 @@
+"""Models are installed whole or not at all."""
+
 import hashlib
 import json
 import threading

@@ -1,3 +1,5 @@
+"""Speech is found where it is, and nowhere else."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""The child that hears: it dies, and the next request is answered."""
+
 import os
 import signal
 import subprocess

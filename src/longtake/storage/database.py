@@ -22,6 +22,8 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from longtake.model.errors import LongtakeError, StorageFailed, StorageFull, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATING = threading.Lock()
+"""Alembic keeps the migration that runs in its own module: one at a time in a process."""
 CACHE_KIB = 2048
 """Of each connection, of which there may be many: a larger one makes memory grow with the database, nothing faster."""
 PRIMARY_CODE = 0xFF
@@ -63,7 +65,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the file to the newest schema; makes it when it is not there."""
-        with self._lock, self._writer.connect() as connection:
+        with MIGRATING, self._lock, self._writer.connect() as connection:
             command.upgrade(alembic_config(connection), "head")
             connection.commit()
 
