@@ -1,5 +1,6 @@
 """Coverage: what is stored and what is missing make up what is expected, and every gap has its cause."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -108,3 +109,9 @@ def test_what_waits_counts_as_it_was_announced():
 def test_a_long_list_of_missing_segments_is_cut():
     assert len(coverage([decoded(5000, 0, 10)]).missing) == MAX_MISSING_LISTED
     assert len(coverage([decoded(900, 0, 10)], expected_segments=5000).missing) == MAX_MISSING_LISTED
+
+
+def test_a_damaged_segment_makes_the_whole_a_part():
+    damaged = replace(segment(0, start_ms=0, duration_ms=2000), error_code="media_damaged")
+    found = coverage([damaged, segment(1, start_ms=2000, duration_ms=2000)])
+    assert (found.gaps, found.damaged, found.is_whole) == ((), (0,), False)

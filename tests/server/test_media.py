@@ -68,7 +68,7 @@ def test_any_range_is_that_part_of_the_whole(served, recorded):
     assert served.client.get(media(served, recorded), headers={"Range": "bytes=100-"}).content == whole[100:]
 
 
-@pytest.mark.parametrize("value", ["bytes=5-2", "bytes=-", "lines=1-2", "bytes=0-1,4-5", "nonsense"])
+@pytest.mark.parametrize("value", ["bytes=5-2", "bytes=-", "lines=1-2", "bytes=0-1,4-5", f"bytes={'9' * 5000}-"])
 def test_a_range_that_is_none_gets_everything(served, recorded, value):
     assert served.client.get(media(served, recorded), headers={"Range": value}).status_code == 200
 

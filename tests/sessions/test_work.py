@@ -2,9 +2,9 @@
 
 import pytest
 
-from longtake.model.errors import EngineError, IllegalTransition, JobActive, NotFound
+from longtake.model.errors import EngineError, IllegalTransition, JobActive, NotFound, Trashed
 from longtake.model.lifecycle import JobState
-from longtake.model.session import Counts, LaneStatus, ProcessingStatus, SegmentStatus, processing_status
+from longtake.model.session import Counts, LaneStatus, ProcessingStatus, SegmentStatus, processing_status, speaker_of
 from longtake.storage.catalog import jobs, segments, tracks
 from tests.enrichment.recording import reference_counts_are_exact, tone, wav
 
@@ -153,3 +153,19 @@ def test_an_engine_that_is_not_there_is_refused_before_anything_changes(runtime,
 def test_what_a_failed_job_did_not_get_to_is_no_longer_waited_for():
     assert processing_status(Counts(processing=2), JobState.FAILED) is ProcessingStatus.COMPLETED_WITH_ERRORS
     assert processing_status(Counts(pending=2), JobState.FAILED) is ProcessingStatus.FAILED
+
+
+def test_a_new_name_of_a_speaker_holds_for_what_is_still_to_come(runtime, recording):
+    runtime.transcripts.append(recording.id, "Microphone", "hello")
+
+    assert runtime.transcripts.rename(recording.id, "Microphone", "Ana") == 1
+
+    session = recording.session()
+    assert speaker_of(session, session.tracks[0]) == "Ana"
+    assert [entry.speaker for entry in runtime.transcripts.page(recording.id)[0]] == ["Ana"]
+
+
+def test_the_text_of_a_session_in_the_trash_stays_as_it_is(runtime, recording):
+    runtime.sessions.trash(recording.id)
+    with pytest.raises(Trashed):
+        runtime.transcripts.append(recording.id, "Ana", "hello")

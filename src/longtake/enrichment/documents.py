@@ -167,6 +167,8 @@ def missing(document: Document) -> list[str]:
             gaps.append(f"and {len(coverage.gaps) - MOST_GAPS_LISTED} more")
         if coverage.missing:
             gaps.append(f"{_count(len(coverage.missing), 'segment')} that never arrived")
+        if coverage.damaged:
+            gaps.append(f"what was damaged in {_count(len(coverage.damaged), 'segment')}")
         there = f"{clock(coverage.stored_ms)} of {clock(coverage.expected_ms)}"
         remarks.append(f"Not whole: of {names.get(track_id, track_id)}, {there} are there. Missing: {', '.join(gaps)}.")
     if failed := document.session.counts.failed:

@@ -37,19 +37,25 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Expected against stored time of one track. `missing` are the indices that never arrived."""
+    """Expected against stored time of one track.
+
+    `missing` are the indices that never arrived, `damaged` those that could be decoded only in part.
+    """
 
     expected_ms: int
     stored_ms: int
     gaps: tuple[Gap, ...]
     missing: tuple[int, ...] = ()
+    damaged: tuple[int, ...] = ()
 
     @property
     def is_whole(self) -> bool:
-        return not self.gaps and not self.missing
+        return not self.gaps and not self.missing and not self.damaged
 
 
 MAX_MISSING_LISTED = 1000
+DAMAGED = "media_damaged"
+"""The error that a segment keeps of which only a part could be decoded."""
 
 
 def coverage(
@@ -91,7 +97,11 @@ def coverage(
     if expected_ns > covered_ns + JOIN_TOLERANCE_NS:
         gaps.append(_gap(covered_ns, expected_ns, cause or Cause.TAIL))
     return Coverage(
-        expected_ms=ns_to_ms(expected_ns), stored_ms=ns_to_ms(stored_ns), gaps=tuple(gaps), missing=tuple(missing)
+        expected_ms=ns_to_ms(expected_ns),
+        stored_ms=ns_to_ms(stored_ns),
+        gaps=tuple(gaps),
+        missing=tuple(missing),
+        damaged=tuple(s.index for s in segments if s.media is LaneStatus.DONE and s.error_code == DAMAGED),
     )
 
 

@@ -308,3 +308,16 @@ class Session:
     def length_ns(self) -> int:
         """Where the last decoded sound of any track ends."""
         return max((t.length_ns for t in self.tracks), default=0)
+
+
+def speaker_of(session: Session, track: Track) -> str:
+    """Who speaks on a track: its participant, else the track's own name, else what it records."""
+    for participant in session.participants:
+        if participant.id == track.participant_id:
+            return participant.name or participant.role
+    if track.name:
+        return track.name
+    if track.kind is TrackKind.MICROPHONE and session.participants and session.participants[0].name:
+        return session.participants[0].name
+    same = [t.id for t in session.tracks if t.kind is track.kind]
+    return track.kind.capitalize() + (f" {same.index(track.id) + 1}" if len(same) > 1 else "")

@@ -108,7 +108,14 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
             operation=_operation(
                 streams.download_file,
                 "artifacts",
-                [session, _path("file_type", "As `artifacts` lists them."), *ranged],
+                [
+                    session,
+                    _path("file_type", "As `artifacts` lists them."),
+                    _query(
+                        "wait_s", _integer(), "How long to wait for a file that is being made; else 3, at most 600."
+                    ),
+                    *ranged,
+                ],
                 _file("*/*"),
                 (404, 409, 416, 503),
             ),

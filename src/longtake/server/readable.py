@@ -20,7 +20,7 @@ from longtake.server.problems import RangeNotSatisfiable
 
 PIECE_BYTES = 256 << 10
 CACHED = "private, max-age=0, must-revalidate"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def send_readable(

@@ -29,7 +29,9 @@ from longtake.wire.tracks import ReceiptAnswer
 
 MEDIA_THREADS = 8
 MAKING_THREADS = 4
-WAIT_FOR_FILE_S = 3.0
+WAIT_S = 3.0
+MAX_WAIT_S = 600
+"""How long a request waits for a file that is being made: unless it says otherwise, and at the most."""
 KNOWN_TRACKS = 10_000
 MAX_NAME = 255
 MAX_DIGITS = 9
@@ -123,7 +125,8 @@ class Streams:
     async def download_file(self, request: Request) -> Response:
         """One file of a session."""
         path = request.path_params
-        open_file = partial(self._run.files.open, path["session_id"], path["file_type"], wait_s=WAIT_FOR_FILE_S)
+        wait_s = float(min(_number(request, "wait_s"), MAX_WAIT_S)) if "wait_s" in request.query_params else WAIT_S
+        open_file = partial(self._run.files.open, path["session_id"], path["file_type"], wait_s=wait_s)
         download = await to_thread.run_sync(open_file, limiter=self._making)
         return self._send(request, download.content, file_name=download.name)
 

@@ -56,7 +56,7 @@ class SessionViews:
         summary = CoverageSummary(
             expected_ms=max((one.expected_ms for one in found), default=0),
             stored_ms=max((one.stored_ms for one in found), default=0),
-            gap_count=sum(len(one.gaps) or bool(one.missing) for one in found),
+            gap_count=sum((len(one.gaps) or bool(one.missing)) + len(one.damaged) for one in found),
         )
         with self._lock:
             self._coverage[key] = summary

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from longtake.model.errors import IllegalTransition, Invalid, Trashed
+from longtake.model.errors import IllegalTransition, Invalid
 from longtake.model.lifecycle import (
     END_WALK,
     PAUSE_WALK,
@@ -195,9 +195,7 @@ class Lifecycle:
         now_ms: int,
     ) -> Session:
         """Move and record all steps; returns the session as it was before."""
-        session = sessions.get_session(c, session_id)
-        if session.trashed_at_ms is not None:
-            raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+        session = sessions.open_session(c, session_id)
         states = walk(SESSION, session.state, events)
         sessions.update_session(c, session_id, state=states[-1], last_activity_at_ms=now_ms)
         befores: list[SessionState] = [session.state, *states[:-1]]

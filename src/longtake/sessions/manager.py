@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from longtake.model.coverage import Coverage, coverage
-from longtake.model.errors import Conflict, Invalid, Trashed
+from longtake.model.errors import Conflict, Invalid
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.session import (
     AUDIO_KINDS,
@@ -150,7 +150,7 @@ class Sessions:
             _check_words("topics", topics)
             columns["topics"] = list(dict.fromkeys(topics))
         with self._store.db.write() as c:
-            _open_session(sessions.get_session(c, session_id))
+            sessions.open_session(c, session_id)
             sessions.update_session(c, session_id, **columns)
             if tags is not None:
                 _check_words("tags", tags)
@@ -183,7 +183,7 @@ class Sessions:
     def declare_track(self, session_id: str, new: NewTrack) -> Track:
         """Add a track to a session."""
         with self._store.db.write() as c:
-            session = _open_session(sessions.get_session(c, session_id))
+            session = sessions.open_session(c, session_id)
             if new.participant_id is not None and new.participant_id not in {p.id for p in session.participants}:
                 raise Invalid(f"participant {new.participant_id} is not in this session")
             if session.state is SessionState.COMPLETED:
@@ -246,7 +246,7 @@ class Sessions:
         if not 0 <= balance <= 1:
             raise Invalid("balance lies between 0 (microphone only) and 1 (system only)")
         with self._store.db.write() as c:
-            session = _open_session(sessions.get_session(c, session_id))
+            session = sessions.open_session(c, session_id)
             from_ns = session.length_ns if at_ns is None else at_ns
             steps = [(0, balance)]
             if session.state is not SessionState.COMPLETED and session.length_ns:
@@ -258,12 +258,6 @@ class Sessions:
         if job is not None:
             self._work.announce(job)
         return session
-
-
-def _open_session(session: Session) -> Session:
-    if session.trashed_at_ms is not None:
-        raise Trashed(f"session {session.id} lies in the trash: restore it first", session_id=session.id)
-    return session
 
 
 def _title(title: str | None, now_ms: int) -> str:

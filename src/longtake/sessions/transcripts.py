@@ -6,10 +6,10 @@ from sqlalchemy import Connection
 
 from longtake.model.errors import Invalid
 from longtake.model.lifecycle import SessionState
-from longtake.model.session import Job
+from longtake.model.session import Job, speaker_of
 from longtake.model.transcript import Entry, Outline
 from longtake.sessions.work import Work
-from longtake.storage.catalog import sessions, transcript
+from longtake.storage.catalog import sessions, tracks, transcript
 from longtake.storage.store import Store
 
 MAX_TEXT = 100_000
@@ -45,7 +45,7 @@ class Transcripts:
         if not speaker.strip() or not text.strip() or len(text) > MAX_TEXT:
             raise Invalid(f"speaker and text must not be empty, and the text at most {MAX_TEXT} characters")
         with self._store.db.write() as c:
-            session = sessions.get_session(c, session_id)
+            session = sessions.open_session(c, session_id)
             at_ms = session.length_ns // 1_000_000 if start_ms is None else start_ms
             if at_ms < 0 or (end_ms is not None and end_ms < at_ms):
                 raise Invalid("an entry ends after it starts, and neither lies before the session")
@@ -72,21 +72,30 @@ class Transcripts:
         if not text.strip() or len(text) > MAX_TEXT:
             raise Invalid(f"the text must not be empty, and at most {MAX_TEXT} characters")
         with self._store.db.write() as c:
-            state = sessions.session_state(c, session_id)
+            session = sessions.open_session(c, session_id)
             entry = transcript.correct_entry(c, session_id, entry_id, text.strip())
-            job = self._reopen(c, session_id, state)
+            job = self._reopen(c, session_id, session.state)
         if job is not None:
             self._work.announce(job)
         return entry
 
     def rename(self, session_id: str, speaker: str, name: str) -> int:
-        """Give a speaker another name everywhere in the session; returns how many entries it had."""
+        """Give a speaker another name everywhere in the session, also in what is still to come.
+
+        Returns how many entries it had.
+        """
         if not name.strip():
             raise Invalid("a name must not be empty")
         with self._store.db.write() as c:
-            state = sessions.session_state(c, session_id)
+            session = sessions.open_session(c, session_id)
             count = transcript.rename_speaker(c, session_id, speaker, name.strip())
-            job = self._reopen(c, session_id, state) if count else None
+            for track in session.tracks:
+                if speaker_of(session, track) == speaker:
+                    named = {p.id for p in session.participants if p.name == speaker}
+                    for participant_id in named:
+                        sessions.rename_participant(c, participant_id, name.strip())
+                    tracks.update_track(c, track.id, name=name.strip())
+            job = self._reopen(c, session_id, session.state) if count else None
         if job is not None:
             self._work.announce(job)
         return count

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from longtake.model.errors import JobActive, Trashed
+from longtake.model.errors import JobActive
 from longtake.model.lifecycle import JOB, JobEvent, JobState, SessionState, follow
 from longtake.model.session import Job, LaneStatus, Priority, Segment
 from longtake.storage.catalog import jobs, segments, sessions, tracks
@@ -48,9 +48,7 @@ class Work:
         if engine is not None:
             self._check_engine(str(engine))
         with self._store.db.write() as c:
-            session = sessions.get_session(c, session_id)
-            if session.trashed_at_ms is not None:
-                raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+            session = sessions.open_session(c, session_id)
             active = jobs.active_job(c, session_id)
             if active is not None:
                 raise JobActive(f"job {active.id} of this session is {active.status.value}", job_id=active.id)
@@ -164,9 +162,7 @@ class Work:
     def _retry(self, session_id: str, wanted: Sequence[Segment]) -> Retried:
         job = None
         with self._store.db.write() as c:
-            session = sessions.get_session(c, session_id)
-            if session.trashed_at_ms is not None:
-                raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+            session = sessions.open_session(c, session_id)
             for segment in wanted:
                 reopen_segment(c, segment)
             if wanted:

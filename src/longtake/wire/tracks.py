@@ -177,7 +177,10 @@ class GapAnswer(Answer):
 
 
 class TrackCoverageAnswer(Answer):
-    """What a track should have, and has; `missing` are the indices that never arrived."""
+    """What a track should have, and has.
+
+    `missing` are the indices that never arrived, `damaged` those that could be decoded only in part.
+    """
 
     track_id: str
     kind: TrackKind
@@ -185,6 +188,7 @@ class TrackCoverageAnswer(Answer):
     stored_ms: int
     gaps: list[GapAnswer]
     missing: list[int]
+    damaged: list[int]
 
     @classmethod
     def of(cls, track: Track, coverage: Coverage) -> Self:
@@ -196,6 +200,7 @@ class TrackCoverageAnswer(Answer):
             stored_ms=coverage.stored_ms,
             gaps=[GapAnswer(start_ms=gap.start_ms, end_ms=gap.end_ms, cause=gap.cause) for gap in coverage.gaps],
             missing=list(coverage.missing),
+            damaged=list(coverage.damaged),
         )
 
 

@@ -22,7 +22,7 @@ from longtake.enrichment.lanes.timelines import Timeline, Timelines
 from longtake.media.decoded import DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS
 from longtake.model.errors import EngineError
-from longtake.model.session import LaneStatus, Session, Track, TrackKind
+from longtake.model.session import LaneStatus, Session, Track, speaker_of
 from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples, rescale
 from longtake.model.transcript import Entry
 from longtake.speech.cutter import Cut, Cutter
@@ -301,19 +301,6 @@ def _with_changes(entry: Entry, before: Entry | None) -> Entry:
     if before.corrected:
         entry = replace(entry, text=before.text, corrected=True)
     return replace(entry, speaker=before.speaker)
-
-
-def speaker_of(session: Session, track: Track) -> str:
-    """Who speaks on a track: its participant, else the track's own name, else what it records."""
-    for participant in session.participants:
-        if participant.id == track.participant_id:
-            return participant.name or participant.role
-    if track.name:
-        return track.name
-    if track.kind is TrackKind.MICROPHONE and session.participants and session.participants[0].name:
-        return session.participants[0].name
-    same = [t.id for t in session.tracks if t.kind is track.kind]
-    return track.kind.capitalize() + (f" {same.index(track.id) + 1}" if len(same) > 1 else "")
 
 
 def stable_id(*parts: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from longtake.model.session import LaneStatus, Segment
-from longtake.model.transcript import Word
+from longtake.model.transcript import Entry, Word
 from longtake.runtime import Runtime
 from longtake.server.api.common import READ, WRITE, Cursor, Index, Limit, SessionId, TrackId, problems
 from longtake.server.routing import ApiRoute, Run
@@ -59,8 +59,15 @@ def _answers(run: Runtime, page: Sequence[Segment]) -> list[SegmentAnswer]:
     with run.store.db.read() as c:
         for track_id, indices in spans.items():
             heard = transcript.entries_of_segments(c, track_id, min(indices), max(indices))
-            words[track_id] = [word for entry in heard for word in entry.words]
+            words[track_id] = [word for entry in heard for word in _words(entry)]
     return [SegmentAnswer.of(one, _said(one, words[one.track_id])) for one in page]
+
+
+def _words(entry: Entry) -> Sequence[Word]:
+    """The words of an entry; a person's correction counts as one, as nobody knows when its words were said."""
+    if not entry.corrected:
+        return entry.words
+    return [Word(text=entry.text, start_ms=entry.start_ms, end_ms=entry.end_ms)]
 
 
 def _said(segment: Segment, words: Sequence[Word]) -> str | None:

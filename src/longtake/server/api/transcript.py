@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path
 
 from longtake.enrichment.documents import to_markdown
 from longtake.model.errors import Conflict, NotReady
+from longtake.model.lifecycle import SessionState
 from longtake.model.session import ProcessingStatus
 from longtake.model.transcript import Outline
 from longtake.runtime import Runtime
@@ -104,6 +105,8 @@ def _outline(run: Runtime, session_id: str) -> Outline:
     if outline is not None:
         return outline
     session = run.sessions.get(session_id)
+    if session.job is None and session.state is SessionState.COMPLETED:  # nothing was recorded
+        return Outline(made_by="outline", chapters=(), summary=(), topics=(), tasks=())
     if session.job is None:
         raise NotReady("the outline is made when the session has ended", state=session.state.value, progress=0)
     if session.processing in (ProcessingStatus.PENDING, ProcessingStatus.PROCESSING):

@@ -87,9 +87,9 @@ async function details(s) {
   const gaps = coverage.tracks.flatMap((t) => t.gaps);
   $("title").textContent = s.title;
   $("facts").replaceChildren(`${clock(s.total_duration_ms)} · ${status(s)} `, ...(entries.some((e) => e.is_draft) ? [make("span", { className: "badge", textContent: "draft transcript" })] : []));
-  $("gaps").hidden = !gaps.length;
-  $("gaps").textContent = `Missing: ${gaps.map((g) => `${clock(g.start_ms)}–${clock(g.end_ms)} (${g.cause.replaceAll("_", " ")})`).join(", ")}`;
-  $("files").replaceChildren(...files.items.map((f) => f.state === "waiting" ? make("small", { textContent: LABELS[f.file_type] }) : make("a", { href: f.url, download: f.name, textContent: LABELS[f.file_type] })));
+  const lost = [...gaps.map((g) => `${clock(g.start_ms)}–${clock(g.end_ms)} (${g.cause.replaceAll("_", " ")})`), ...coverage.tracks.flatMap((t) => t.damaged.map((n) => `part of segment ${n} (damaged)`))];
+  $("gaps").textContent = (($("gaps").hidden = !lost.length), `Missing: ${lost.join(", ")}`);
+  $("files").replaceChildren(...files.items.map((f) => f.state === "waiting" ? make("small", { textContent: LABELS[f.file_type] }) : make("a", { href: `${f.url}?wait_s=600`, download: f.name, textContent: LABELS[f.file_type] })));
   $("transcript").replaceChildren(...entries.map((e) => make("li", {}, make("button", { onclick: () => { player.currentTime = e.start_ms / 1000; player.play(); } }, make("time", { textContent: clock(e.start_ms) }), make("b", { textContent: `${e.speaker} ` }), e.text))));
   if (s.segment_counts.total) await play(s.id);
 }

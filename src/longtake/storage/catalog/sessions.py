@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from longtake.model.errors import Invalid, NotFound
+from longtake.model.errors import Invalid, NotFound, Trashed
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Mode, Participant, Session, Transition
 from longtake.storage.catalog import jobs, tracks
@@ -135,6 +135,19 @@ def get_session(c: Connection, session_id: str) -> Session:
     if session is None:
         raise NotFound("session", session_id)
     return session
+
+
+def open_session(c: Connection, session_id: str) -> Session:
+    """Like `get_session`; raises Trashed when it lies in the trash."""
+    session = get_session(c, session_id)
+    if session.trashed_at_ms is not None:
+        raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+    return session
+
+
+def rename_participant(c: Connection, participant_id: str, name: str) -> None:
+    """Give a participant another name."""
+    c.execute(update(participants).where(participants.c.id == participant_id).values(name=name))
 
 
 def session_state(c: Connection, session_id: str) -> SessionState:
