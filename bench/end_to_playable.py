@@ -40,7 +40,8 @@ def _segment(seed: int) -> bytes:
     """A WAV segment that no encoder finds easy."""
     random = np.random.default_rng(seed)
     n = RATE_HZ * SEGMENT_S
-    bursts = np.interp(np.arange(n), np.arange(0, n + 4800, 4800), random.random(n // 4800 + 2) ** 3)
+    corners = np.arange(0, n + 4800, 4800)
+    bursts = np.interp(np.arange(n), corners, random.random(len(corners)) ** 3)
     pcm = (random.normal(0, 2500, n) * bursts).astype("<i2")
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
