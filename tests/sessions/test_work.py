@@ -4,7 +4,17 @@ import pytest
 
 from longtake.model.errors import EngineError, IllegalTransition, JobActive, NotFound, Trashed
 from longtake.model.lifecycle import JobState
-from longtake.model.session import Counts, LaneStatus, ProcessingStatus, SegmentStatus, processing_status, speaker_of
+from longtake.model.session import (
+    Counts,
+    LaneStatus,
+    Mode,
+    ProcessingStatus,
+    SegmentStatus,
+    TrackKind,
+    processing_status,
+    speaker_of,
+)
+from longtake.sessions.manager import NewSession, NewTrack
 from longtake.storage.catalog import jobs, segments, tracks
 from tests.enrichment.recording import reference_counts_are_exact, tone, wav
 
@@ -169,3 +179,14 @@ def test_the_text_of_a_session_in_the_trash_stays_as_it_is(runtime, recording):
     runtime.sessions.trash(recording.id)
     with pytest.raises(Trashed):
         runtime.transcripts.append(recording.id, "Ana", "hello")
+
+
+def test_a_participant_who_is_known_by_role_gets_a_name(runtime):
+    session = runtime.sessions.create(NewSession(mode=Mode.GROUP))
+    of = session.participants[0].id
+    track = runtime.sessions.declare_track(session.id, NewTrack(kind=TrackKind.MICROPHONE, participant_id=of))
+    runtime.transcripts.append(session.id, "A", "hello")
+
+    runtime.transcripts.rename(session.id, "A", "Ana")
+
+    assert speaker_of(runtime.sessions.get(session.id), track) == "Ana"

@@ -310,14 +310,22 @@ class Session:
         return max((t.length_ns for t in self.tracks), default=0)
 
 
-def speaker_of(session: Session, track: Track) -> str:
-    """Who speaks on a track: its participant, else the track's own name, else what it records."""
+def voice_of(session: Session, track: Track) -> Participant | None:
+    """The participant who is heard on a track; None where only the track itself has a name."""
     for participant in session.participants:
         if participant.id == track.participant_id:
-            return participant.name or participant.role
+            return participant
+    first = session.participants[0] if session.participants else None
+    is_theirs = track.kind is TrackKind.MICROPHONE and not track.name and first is not None and first.name
+    return first if is_theirs else None
+
+
+def speaker_of(session: Session, track: Track) -> str:
+    """Who speaks on a track: its participant, else the track's own name, else what it records."""
+    participant = voice_of(session, track)
+    if participant is not None:
+        return participant.name or participant.role
     if track.name:
         return track.name
-    if track.kind is TrackKind.MICROPHONE and session.participants and session.participants[0].name:
-        return session.participants[0].name
     same = [t.id for t in session.tracks if t.kind is track.kind]
     return track.kind.capitalize() + (f" {same.index(track.id) + 1}" if len(same) > 1 else "")

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from longtake.model.errors import Invalid
 from longtake.model.lifecycle import SessionState
-from longtake.model.session import Job, speaker_of
+from longtake.model.session import Job, speaker_of, voice_of
 from longtake.model.transcript import Entry, Outline
 from longtake.sessions.work import Work
 from longtake.storage.catalog import sessions, tracks, transcript
@@ -91,10 +91,11 @@ class Transcripts:
             count = transcript.rename_speaker(c, session_id, speaker, name.strip())
             for track in session.tracks:
                 if speaker_of(session, track) == speaker:
-                    named = {p.id for p in session.participants if p.name == speaker}
-                    for participant_id in named:
-                        sessions.rename_participant(c, participant_id, name.strip())
-                    tracks.update_track(c, track.id, name=name.strip())
+                    participant = voice_of(session, track)
+                    if participant is None:
+                        tracks.update_track(c, track.id, name=name.strip())
+                    else:
+                        sessions.rename_participant(c, participant.id, name.strip())
             job = self._reopen(c, session_id, session.state) if count else None
         if job is not None:
             self._work.announce(job)

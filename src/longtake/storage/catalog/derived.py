@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from longtake.storage.blobs import Locator
 from longtake.storage.catalog.blobs import add_reference, insert_blobs, locate
@@ -94,11 +94,6 @@ def block_keys(c: Connection, owner_id: str, first: int = 0) -> dict[int, tuple[
         blocks.c.owner_id == owner_id, blocks.c.number >= first
     )
     return {row.number: (row.revision, row.made_from) for row in c.execute(query)}
-
-
-def block_count(c: Connection, owner_id: str) -> int:
-    """How many blocks a track or mix has."""
-    return c.execute(select(func.count()).select_from(blocks).where(blocks.c.owner_id == owner_id)).scalar_one()
 
 
 def locate_blocks(c: Connection, owner_id: str, numbers: Sequence[int]) -> dict[int, tuple[Block, Locator]]:

@@ -112,12 +112,6 @@ def note_arrivals(c: Connection, session_ids: Sequence[str], at_ms: int) -> None
     NOTE_ARRIVAL.run(c, [{"session": session_id, "at_ms": at_ms} for session_id in session_ids])
 
 
-def move_session(c: Connection, session_id: str, before: SessionState, after: SessionState) -> bool:
-    """Set the state if it is still `before`; False when somebody else was first."""
-    where = and_(sessions.c.id == session_id, sessions.c.state == before)
-    return c.execute(update(sessions).where(where).values(state=after)).rowcount == 1
-
-
 def bump_revision(c: Connection, session_id: str) -> None:
     """What was recorded has changed after the end."""
     c.execute(update(sessions).where(sessions.c.id == session_id).values(revision=sessions.c.revision + 1))
@@ -175,11 +169,6 @@ def list_sessions(c: Connection, wanted: Filter, *, limit: int, cursor: str | No
     rows = rows[:limit]
     following = encode_cursor(rows[-1].created_at_ms, rows[-1].id) if more else None
     return _hydrate(c, rows), following
-
-
-def session_ids(c: Connection, states: Sequence[SessionState] = ()) -> list[str]:
-    """The ids of all sessions (in some states) that are not in the trash."""
-    return list(c.execute(select(sessions.c.id).where(*_conditions(Filter(states=states)))).scalars())
 
 
 def unsettled_mixes(c: Connection) -> list[str]:
