@@ -124,6 +124,8 @@ tracks = Table(
     Column("health", String(16), nullable=False),
     Column("metrics", JSON, nullable=False),
     Column("error", Text),
+    Column("permissions", JSON),  # what its recorder may do, as it says: {name: granted, denied or prompt}
+    Column("reported_at_ms", MS),  # the recorder's last heartbeat
     Column("started_at_ms", MS),
     Column("expected_segments", Integer),
     Column("expected_ms", MS),
@@ -170,6 +172,14 @@ blobs = Table(
     Column("store", String(16), nullable=False),  # "packs", "derived" (packs of what can be made again) or "files"
     Column("key", Text, nullable=False),
     Column("offset", BigInteger, nullable=False),
+    Column("orphaned_at_ms", MS),  # when its last reference went; null while it has one
+    Column("accessed_at_ms", MS),  # when its bytes were last asked for as an attachment
+    Index(
+        "ix_blobs_orphaned",
+        "orphaned_at_ms",
+        sqlite_where=text("orphaned_at_ms IS NOT NULL"),
+        postgresql_where=text("orphaned_at_ms IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -189,6 +199,7 @@ segments = Table(
     Column("media", String(8), nullable=False),
     Column("speech", String(8), nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("kills", Integer, nullable=False, server_default="0"),  # how many children died of it
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("take_start_ns", BigInteger),  # from here on: known once it is decoded
@@ -202,6 +213,7 @@ segments = Table(
     one_of("status", SegmentStatus),
     one_of("media", LaneStatus),
     one_of("speech", LaneStatus),
+    Index("uq_segments_id", "id", unique=True),
     Index(
         "ix_segments_media_pending", "track_id", "number",
         sqlite_where=text("media = 'pending'"), postgresql_where=text("media = 'pending'"),
@@ -336,6 +348,38 @@ history = Table(
     Column("event", String(32), nullable=False),
     Column("actor", Text, nullable=False),
     Column("cause", Text),
+)
+
+phase_changes = Table(
+    "phase_changes",
+    metadata,
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("phase", Text),  # null: none any more
+    Column("at_ms", MS, nullable=False),
+    Column("start_ms", MS, nullable=False),  # on the session's media timeline
+    Column("actor", Text, nullable=False),
+)
+
+markers = Table(
+    "markers",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("start_ms", MS, nullable=False),  # on the session's media timeline
+    Column("label", Text),
+    Column("author", Text, nullable=False),
+    Column("created_at_ms", MS, nullable=False),
+    Index("ix_markers_order", "session_id", "start_ms", "id"),
+)
+
+summaries = Table(
+    "summaries",  # what somebody wrote; what is made by longtake stands in outlines
+    metadata,
+    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("written_at_ms", MS, nullable=False),
 )
 
 requests = Table(
