@@ -14,7 +14,9 @@ def main(port: int, folder: Path) -> None:
     """Serve from a folder."""
     settings = Settings.model_validate({"data": folder, "port": port, "engine": "none"})
     with Runtime.open(settings, with_engine=False) as runtime:
-        uvicorn.run(create_app(runtime), port=port, http="httptools", access_log=False, log_level="error")
+        uvicorn.run(
+            create_app(runtime), port=port, http="httptools", access_log=False, log_level="error", proxy_headers=False
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from longtake import __version__
 from longtake.model.errors import NotFound
@@ -37,9 +38,24 @@ STATIC = {
 }
 
 
-def create_app(runtime: Runtime) -> FastAPI:
+class App(FastAPI):
+    """The application behind its guard, which stands before the framework's own layers."""
+
+    guard: Guard | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        assert self.guard is not None
+        await self.guard(scope, receive, send)
+
+    async def behind_guard(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that may come in."""
+        await super().__call__(scope, receive, send)
+
+
+def create_app(runtime: Runtime) -> App:
     """Everything that answers requests; opening and closing the runtime is the caller's."""
-    app = FastAPI(
+    app = App(
         title="longtake",
         version=__version__,
         openapi_url="/api/openapi.json",
@@ -53,15 +69,17 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.idempotency = Idempotency(runtime.store)
     app.state.views = SessionViews(runtime)
     plain = plain_routes(Streams(runtime, app.state.views, app.state.idempotency))
-    for route in plain:
-        guarded = Guarded(route.action, route.endpoint)
-        app.router.routes.append(Route(route.path, guarded, methods=[route.method], include_in_schema=False))
+    shortcuts = [
+        Route(one.path, Guarded(one.action, one.endpoint), methods=[one.method], include_in_schema=False)
+        for one in plain
+    ]
+    app.router.routes.extend(shortcuts)
     for resource in RESOURCES:
         app.include_router(resource.router)
     app.router.routes.append(Route("/", _page, include_in_schema=False))
     app.router.routes.append(Route("/static/{path}", _static, include_in_schema=False))
     problems.install(app)
-    app.add_middleware(Guard, hosts=runtime.settings.allowed_hosts)
+    app.guard = Guard(app.behind_guard, hosts=runtime.settings.allowed_hosts, shortcuts=shortcuts)
     made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:

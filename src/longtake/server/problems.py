@@ -9,8 +9,9 @@ from http import HTTPStatus
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from longtake.model.errors import LongtakeError, Rejected, Unavailable
 
@@ -89,6 +90,16 @@ def problem_of(error: LongtakeError) -> ProblemResponse:
     )
 
 
+def answer_to(error: Exception, scope: Scope) -> ProblemResponse:
+    """The answer to whatever an endpoint raised; what nobody foresaw is logged here."""
+    if isinstance(error, LongtakeError):
+        if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("%s: %s", error.code, error.detail)
+        return problem_of(error)
+    log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+    return unexpected()
+
+
 def unexpected() -> ProblemResponse:
     """What is said of an error that nobody foresaw: nothing of it."""
     return ProblemResponse(
@@ -98,17 +109,14 @@ def unexpected() -> ProblemResponse:
 
 def install(app: FastAPI) -> None:
     """Have every error of the application answered as a problem."""
-    app.add_exception_handler(LongtakeError, _ours)
+    app.add_exception_handler(LongtakeError, _any)
+    app.add_exception_handler(Exception, _any)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework)
-    app.add_exception_handler(ClientDisconnect, _gone)
 
 
-async def _ours(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, LongtakeError)
-    if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("%s: %s", error.code, error.detail)
-    return problem_of(error)
+async def _any(request: Request, error: Exception) -> Response:
+    return answer_to(error, request.scope)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
@@ -129,7 +137,3 @@ async def _framework(_request: Request, error: Exception) -> Response:
         detail=str(error.detail),
         headers=dict(error.headers or {}),
     )
-
-
-async def _gone(_request: Request, _error: Exception) -> Response:
-    return ProblemResponse(status=400, code="short_body", detail="the connection ended before the body did")

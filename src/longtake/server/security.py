@@ -5,23 +5,19 @@ Belongs here: what holds for every request. Does not: who may do what (`access`)
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longtake.access import Action, Caller, authorise
-from longtake.model.errors import LongtakeError
-from longtake.server.problems import CrossSite, HostNotAllowed, problem_of, unexpected
-
-log = logging.getLogger(__name__)
+from longtake.server.problems import CrossSite, HostNotAllowed, answer_to
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-SAME_SITE = frozenset({"same-origin", "none"})
+SAME_SITE = frozenset({b"same-origin", b"none"})
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; "
@@ -32,61 +28,75 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+RAW_HEADERS = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())
 PUBLIC = frozenset({"/", "/static/{path}", "/healthz", "/readyz", "/api/openapi.json"})
 """What tells nothing of anybody: the only routes that ask nobody."""
 
 
 class Guard:
-    """The outermost layer: hosts, sites, headers, and an answer to errors that nobody foresaw."""
+    """The outermost layer: hosts, sites, headers, and an answer to every error.
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str]) -> None:
+    Endpoints that send and take bytes are called from here, past the framework's layers: those cost as much as storing
+    a small segment.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], shortcuts: Sequence[Route] = ()) -> None:
+        """`shortcuts` are routes of Guarded endpoints that `app` has, too."""
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._shortcuts = tuple(shortcuts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        started = False
+        started = answered = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal started, answered
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                own = message["headers"]
+                names = {name for name, _ in own}
+                message["headers"] = [*own, *(pair for pair in RAW_HEADERS if pair[0] not in names)]
             await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             self._check(scope)
-        except LongtakeError as error:
-            await problem_of(error)(scope, receive, send_with_headers)
-            return
-        try:
-            await self._app(scope, receive, send_with_headers)
+            await self._endpoint(scope)(scope, receive, send_with_headers)
         except ClientDisconnect:
             return  # there is nobody to answer
-        except Exception:
+        except Exception as error:
+            if answered:
+                return  # the framework raises again what it has answered
             if started:
                 raise  # the connection is cut: half an answer must not look like a whole one
-            log.exception("%s %s failed", scope["method"], scope["path"])
-            await unexpected()(scope, receive, send_with_headers)
+            await answer_to(error, scope)(scope, receive, send_with_headers)
+
+    def _endpoint(self, scope: Scope) -> ASGIApp:
+        """What answers a request: a shortcut that it fits wholly, else the application."""
+        for route in self._shortcuts:
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found)
+                return route.app
+        return self._app
 
     def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        host = headers.get("host", "").lower()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").lower()
         if without_port(host) not in self._hosts:
             raise HostNotAllowed(f"the host {host[:100]!r} is none that is answered here")
         if scope["method"] in SAFE_METHODS:
             return
-        site = headers.get("sec-fetch-site")
+        site = headers.get(b"sec-fetch-site")
         if site is not None and site not in SAME_SITE:
             raise CrossSite("pages of other sites may not change anything here")
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host:
-            raise CrossSite(f"pages of {origin[:100]!r} may not change anything here")
+        origin = headers.get(b"origin")
+        if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host:
+            raise CrossSite(f"pages of {origin[:100].decode('latin-1')!r} may not change anything here")
 
 
 class Allow:

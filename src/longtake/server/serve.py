@@ -43,6 +43,7 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] = print) -> Non
             lifespan="on",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             log_level=settings.log_level.lower(),
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
