@@ -126,12 +126,36 @@ class Participant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Covered:
+    """How far a track is covered by its first segments, as `model.coverage` counts.
+
+    Attributes:
+        next_index: One more than the last segment's.
+        covered_ns: Where its sound ends.
+        stored_ns: How much of that there is.
+        cause: What a gap that begins there would come from.
+        failed_until_ns: Where the failed segments at its very end would have ended.
+        gap_count, damaged_count: How many gaps, and segments of which only a part could be decoded.
+        is_missing: Whether an index before `next_index` never came.
+    """
+
+    next_index: int = 0
+    covered_ns: int = 0
+    stored_ns: int = 0
+    cause: str | None = None
+    failed_until_ns: int = 0
+    gap_count: int = 0
+    damaged_count: int = 0
+    is_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
     """One continuous source in a session.
 
     `expected_segments` and `expected_ms` are what its recorder says there should be; `length_ns` is where its last
     decoded take ends; `is_ended` that no more is recorded (late segments are still taken); `…_settled` that the lane
-    has nothing to do.
+    has nothing to do; `covered` how far its decoded segments cover it, None where that has to be counted anew.
     """
 
     id: str
@@ -150,6 +174,7 @@ class Track:
     expected_ms: int | None = None
     counts: Counts = Counts()
     size_bytes: int = 0
+    covered: Covered | None = Covered()
     length_ns: int = 0
     channels: int = 1
     is_ended: bool = False
@@ -280,6 +305,7 @@ class Session:
     balance: tuple[tuple[int, float], ...] = ((0, 0.5),)
     revision: int = 0
     mix_settled: bool = True
+    cost_usd_micros: int = 0
     participants: tuple[Participant, ...] = ()
     tracks: tuple[Track, ...] = ()
     job: Job | None = None

@@ -69,6 +69,8 @@ sessions = Table(
     Column("resumed_at_ms", MS),
     Column("ended_at_ms", MS),
     Column("completed_at_ms", MS),
+    Column("recorded_ms", MS, nullable=False, server_default="0"),  # how long it was active, by the clock
+    Column("active_since_ms", MS),  # the beginning of the stretch that is not counted yet; null while not active
     Column("last_activity_at_ms", MS, nullable=False),
     Column("trashed_at_ms", MS),
     Column("topics", JSON, nullable=False),
@@ -80,6 +82,7 @@ sessions = Table(
     Column("balance", JSON, nullable=False),  # steps of the mix: [[from_ns, 0 microphone … 1 system], …]
     Column("revision", Integer, nullable=False),  # rises when what was recorded changes after the end
     Column("mix_settled", Boolean, nullable=False),  # as on tracks, for the mix
+    Column("cost_usd_micros", BigInteger, nullable=False, server_default="0"),  # what engines asked for it so far
     one_of("state", SessionState),
     one_of("mode", Mode),
     Index(
@@ -126,6 +129,8 @@ tracks = Table(
     Column("error", Text),
     Column("permissions", JSON),  # what its recorder may do, as it says: {name: granted, denied or prompt}
     Column("reported_at_ms", MS),  # the recorder's last heartbeat
+    Column("heard_at_ms", MS),  # its last sign of life: a heartbeat, a segment, or the moment it was asked to record
+    Column("is_silent", Boolean, nullable=False, server_default=text("0")),  # missed for too long: shown as degraded
     Column("started_at_ms", MS),
     Column("expected_segments", Integer),
     Column("expected_ms", MS),

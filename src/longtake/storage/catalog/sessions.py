@@ -318,6 +318,7 @@ def _hydrate(c: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Ses
             balance=tuple((int(at), float(value)) for at, value in row.balance),
             revision=row.revision,
             mix_settled=row.mix_settled,
+            cost_usd_micros=row.cost_usd_micros,
             participants=tuple(people[row.id]),
             tracks=tuple(tracks_of[row.id]),
             job=latest.get(row.id),

@@ -68,6 +68,13 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("kills", sa.Integer(), server_default="0", nullable=False))
         batch_op.create_index("uq_segments_id", ["id"], unique=True)
 
+    with op.batch_alter_table("sessions", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("recorded_ms", sa.BigInteger(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("active_since_ms", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("cost_usd_micros", sa.BigInteger(), server_default="0", nullable=False))
+
     with op.batch_alter_table("tracks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("permissions", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("reported_at_ms", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("heard_at_ms", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("is_silent", sa.Boolean(), server_default=sa.text("0"), nullable=False))
