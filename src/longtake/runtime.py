@@ -52,6 +52,7 @@ from longtake.storage.blobs import LocalBlobs
 from longtake.storage.catalog import blobs, sessions
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk
+from longtake.storage.journal import Journal
 from longtake.storage.store import Store
 
 HEAD_BYTES = 4096
@@ -169,6 +170,7 @@ class Runtime:
         db.migrate()
         local = LocalBlobs(settings.data, disk, new_id)
         closing.callback(local.close)
+        db.before_commit = Journal(local).write
         store = Store(db=db, blobs=local, bus=Bus(), now_ms=clock, new_id=new_id)
 
         def check_engine(name: str) -> None:

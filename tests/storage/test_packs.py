@@ -1,13 +1,14 @@
 """Packs: what was appended is found again, and a torn tail is never built upon."""
 
 import errno
+import json
 import shutil
 
 import pytest
 
 from longtake.model.errors import StorageFailed, StorageFull
 from longtake.storage.disk import Disk
-from longtake.storage.packs import HEADER, PackWriter, Record, scan
+from longtake.storage.packs import HEADER, Broken, PackWriter, Record, scan, survey
 from tests.storage.disks import FailingDisk, StutteringDisk
 
 RECORDS = [Record(head={"index": n, "type": "ümlaut"}, body=[b"%d" % n * 10, b"!"]) for n in range(3)]
@@ -61,13 +62,44 @@ def test_zeroes_behind_the_last_record_end_a_pack(written):
 
 
 @pytest.mark.parametrize("at", [0, 5, 9, 17, HEADER.size, HEADER.size + 3])
-def test_a_record_whose_head_is_damaged_is_not_believed(written, at):
+def test_a_record_whose_head_is_damaged_is_not_believed_and_the_next_is_found_again(written, at):
     path, _ = written
-    first = next(iter(scan(path)))
+    _, second, _ = scan(path)
     data = bytearray(path.read_bytes())
-    data[first.offset + first.size_bytes + at] ^= 0xFF
+    first_end = second.offset - HEADER.size - len(json.dumps(second.head, separators=(",", ":")))
+    data[first_end + at] ^= 0xFF
     path.write_bytes(data)
-    assert len(bodies(path)) == 1
+    first, broken, third = survey(path)
+    assert [found.head["index"] for found in (first, third)] == [0, 2]
+    assert broken == Broken(offset=first_end, size_bytes=second.offset + second.size_bytes - first_end, is_tail=False)
+
+
+def test_a_torn_tail_is_told_as_such(written):
+    path, _ = written
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-1])
+    *_, broken = survey(path)
+    assert broken == Broken(offset=size * 2 // 3, size_bytes=size // 3 - 1, is_tail=True)
+
+
+def test_a_magic_word_inside_a_damaged_body_is_no_record(tmp_path):
+    writer = PackWriter(tmp_path, Disk())
+    name, _ = writer.append([Record(head={"n": n}, body=[b"LTR1 LTR1" * 9]) for n in range(2)])
+    writer.close()
+    data = bytearray((tmp_path / name).read_bytes())
+    data[0] ^= 0xFF
+    (tmp_path / name).write_bytes(data)
+    assert [found.head["n"] for found in scan(tmp_path / name)] == [1]
+
+
+def test_a_length_that_is_damaged_does_no_harm_where_the_head_says_it_too(tmp_path):
+    writer = PackWriter(tmp_path, Disk())
+    name, offsets = writer.append([Record(head={"n": n, "size": 5}, body=[b"12345"]) for n in range(2)])
+    writer.close()
+    data = bytearray((tmp_path / name).read_bytes())
+    data[14] ^= 0x0F  # the lowest byte but one of the body's length
+    (tmp_path / name).write_bytes(data)
+    assert [found.offset for found in scan(tmp_path / name)] == offsets
 
 
 def test_a_new_process_begins_a_new_pack(written):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from longtake.model.errors import LongtakeError, StorageFailed, StorageFull, Unavailable
+from longtake.storage import journal
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATING = threading.Lock()
@@ -57,6 +58,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.before_commit: Callable[[Connection], None] = lambda _: None
+        """Called at the end of each transaction, in it; what it raises undoes the transaction."""
         self._lock = threading.RLock()
         url = f"sqlite+pysqlite:///{path}"
         self._writer = _engine(url, StaticPool, {})
@@ -79,7 +82,11 @@ class Database:
         with self._lock:
             try:
                 with self._writer.begin() as connection:
-                    yield connection
+                    try:
+                        yield connection
+                        self.before_commit(connection)
+                    finally:
+                        journal.forget(connection)
             except DBAPIError as error:
                 raise (database_error(error) or error) from error
 
@@ -109,7 +116,9 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def _engine(url: str, pool: type[Any], pool_args: dict[str, int]) -> Engine:
-    engine = create_engine(url, poolclass=pool, connect_args={"check_same_thread": False, "timeout": 10}, **pool_args)
+    arguments = {"check_same_thread": False, "timeout": 10}
+    # Parameters are titles and what was said: they must not get into a log with an error.
+    engine = create_engine(url, poolclass=pool, connect_args=arguments, hide_parameters=True, **pool_args)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from longtake.storage.disk import Disk
 
@@ -25,6 +26,10 @@ HEADER = struct.Struct(">4sIQI")
 MAGIC = b"LTR1"
 ROLL_BYTES = 256 << 20
 MAX_HEAD_BYTES = 1 << 16
+SEARCH_BYTES = 1 << 20
+"""How much is looked through at a time for the next record behind a damaged one."""
+ELSEWHERE = "elsewhere"
+"""The `body` in a head whose bytes do not follow it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,19 +120,67 @@ class PackWriter:
         return fd
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A stretch of a pack that is no record. A `is_tail` is what a cut write leaves: it was never acknowledged."""
+
+    offset: int
+    size_bytes: int
+    is_tail: bool
+
+
 def scan(path: Path) -> Iterator[Found]:
-    """Read the records of a pack in order, up to its end or a torn tail."""
+    """Read the records of a pack in order; what is damaged between them is passed over."""
+    return (one for one in survey(path) if isinstance(one, Found))
+
+
+def survey(path: Path) -> Iterator[Found | Broken]:
+    """Read the records of a pack in order, and say where there is none: behind damage the next one is searched for."""
     size = path.stat().st_size
     with path.open("rb") as file:
         at = 0
-        while at + HEADER.size <= size:
-            file.seek(at)
-            magic, head_size, body_size, crc = HEADER.unpack(file.read(HEADER.size))
-            body_at = at + HEADER.size + head_size
-            if magic != MAGIC or head_size > MAX_HEAD_BYTES or body_at + body_size > size:
-                return
-            head = file.read(head_size)
-            if zlib.crc32(head) != crc:
-                return
-            yield Found(head=json.loads(head), offset=body_at, size_bytes=body_size)
-            at = body_at + body_size
+        while at < size:
+            found = _read_record(file, at, size)
+            if found is None:
+                start, at = at, _next_record(file, at + 1, size)
+                yield Broken(offset=start, size_bytes=at - start, is_tail=at == size)
+            else:
+                yield found
+                at = found.offset + found.size_bytes
+
+
+def _read_record(file: BinaryIO, at: int, size: int) -> Found | None:
+    """The record at an offset, or None where there is no whole one."""
+    file.seek(at)
+    header = file.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    magic, head_size, body_size, crc = HEADER.unpack(header)
+    if magic != MAGIC or head_size > MAX_HEAD_BYTES:
+        return None
+    head_bytes = file.read(head_size)
+    if len(head_bytes) < head_size or zlib.crc32(head_bytes) != crc:
+        return None
+    head = json.loads(head_bytes)
+    # The CRC guards the head alone: where that says how long the body is, a damaged length does no harm.
+    if head.get("body") == ELSEWHERE:
+        body_size = 0
+    elif isinstance(head.get("size"), int):
+        body_size = head["size"]
+    body_at = at + HEADER.size + head_size
+    return None if body_at + body_size > size else Found(head=head, offset=body_at, size_bytes=body_size)
+
+
+def _next_record(file: BinaryIO, at: int, size: int) -> int:
+    """Where the next whole record begins, or the end."""
+    while at < size:
+        file.seek(at)
+        part = file.read(SEARCH_BYTES)
+        found = part.find(MAGIC)
+        if found < 0:
+            at += max(1, len(part) - len(MAGIC) + 1)
+        elif _read_record(file, at + found, size) is not None:
+            return at + found
+        else:
+            at += found + 1
+    return size

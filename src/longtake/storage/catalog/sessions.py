@@ -26,6 +26,7 @@ from longtake.model.errors import Invalid, NotFound, Trashed
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Mode, Participant, Session, Transition
 from longtake.storage.catalog import jobs, tracks
+from longtake.storage.journal import is_noted, note
 from longtake.storage.prepared import Prepared
 from longtake.storage.tables import history, participants, segments, session_tags, sessions
 from longtake.storage.tables import tracks as tracks_table
@@ -76,6 +77,7 @@ def insert_session(c: Connection, session: Session) -> None:
             mix_settled=session.mix_settled,
         )
     )
+    note(c, "session", session.id, session.id)
     for participant in session.participants:
         insert_participant(c, session.id, participant)
     set_tags(c, session.id, session.tags)
@@ -92,19 +94,26 @@ def insert_participant(c: Connection, session_id: str, participant: Participant)
             device_id=participant.device_id,
         )
     )
+    note(c, "participant", session_id, participant.id)
 
 
 def set_tags(c: Connection, session_id: str, tags: Sequence[str]) -> None:
     """Replace a session's tags; order is kept, doubles are dropped."""
+    for old in c.execute(select(session_tags.c.tag).where(session_tags.c.session_id == session_id)).scalars():
+        note(c, "tag", session_id, old, session_id)
     c.execute(delete(session_tags).where(session_tags.c.session_id == session_id))
     rows = [{"session_id": session_id, "tag": tag, "position": i} for i, tag in enumerate(dict.fromkeys(tags))]
     if rows:
         c.execute(insert(session_tags), rows)
+    for tag in tags:
+        note(c, "tag", session_id, tag, session_id)
 
 
 def update_session(c: Connection, session_id: str, **columns: object) -> None:
     """Set columns of a session."""
     c.execute(update(sessions).where(sessions.c.id == session_id).values(**columns))
+    if is_noted("session", columns):
+        note(c, "session", session_id, session_id)
 
 
 def note_arrivals(c: Connection, session_ids: Sequence[str], at_ms: int) -> None:
@@ -141,7 +150,10 @@ def open_session(c: Connection, session_id: str) -> Session:
 
 def rename_participant(c: Connection, participant_id: str, name: str) -> None:
     """Give a participant another name."""
-    c.execute(update(participants).where(participants.c.id == participant_id).values(name=name))
+    where = participants.c.id == participant_id
+    c.execute(update(participants).where(where).values(name=name))
+    for session_id in c.execute(select(participants.c.session_id).where(where)).scalars():
+        note(c, "participant", session_id, participant_id)
 
 
 def session_state(c: Connection, session_id: str) -> SessionState:
@@ -195,6 +207,7 @@ def delete_session(c: Connection, session_id: str) -> None:
         )
     )
     c.execute(delete(sessions).where(sessions.c.id == session_id))
+    note(c, "session", session_id, session_id)
 
 
 def record(c: Connection, session_id: str, steps: Sequence[Transition]) -> None:
@@ -215,6 +228,8 @@ def record(c: Connection, session_id: str, steps: Sequence[Transition]) -> None:
         for i, step in enumerate(steps)
     ]
     c.execute(insert(history), rows)
+    for row in rows:
+        note(c, "step", session_id, session_id, row["number"])
 
 
 def list_history(c: Connection, session_id: str) -> list[Transition]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from longtake.model.errors import NotFound
 from longtake.model.lifecycle import TrackHealth, TrackState
 from longtake.model.session import Counts, Track, TrackKind
+from longtake.storage.journal import is_noted, note
 from longtake.storage.tables import tracks
 
 
@@ -31,6 +32,7 @@ def insert_track(c: Connection, track: Track) -> None:
             expected_ms=track.expected_ms,
         )
     )
+    note(c, "track", track.session_id, track.id)
 
 
 def next_number(c: Connection, session_id: str) -> int:
@@ -41,6 +43,10 @@ def next_number(c: Connection, session_id: str) -> int:
 def update_track(c: Connection, track_id: str, **columns: object) -> None:
     """Set columns of a track."""
     c.execute(update(tracks).where(tracks.c.id == track_id).values(**columns))
+    if is_noted("track", columns):
+        session_id = c.execute(select(tracks.c.session_id).where(tracks.c.id == track_id)).scalar()
+        if session_id is not None:
+            note(c, "track", session_id, track_id)
 
 
 def note_change(c: Connection, track_id: str, length_ns: int, channels: int, changed_sample: int) -> None:

@@ -9,7 +9,11 @@ from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, updat
 
 from longtake.model.errors import NotFound
 from longtake.model.transcript import Chapter, Entry, Outline, Task, Word
+from longtake.storage.journal import note
 from longtake.storage.tables import entries, outlines, recognitions
+
+BY_PEOPLE = or_(entries.c.track_id.is_(None), entries.c.corrected)
+"""What nothing can make again; all other entries are heard in the sound."""
 
 
 def insert_entries(c: Connection, new: Sequence[Entry]) -> None:
@@ -39,6 +43,9 @@ def insert_entries(c: Connection, new: Sequence[Entry]) -> None:
                 for e in new
             ],
         )
+    for e in new:
+        if e.track_id is None or e.corrected:
+            note(c, "entry", e.session_id, e.id)
 
 
 def get_entries(c: Connection, ids: Sequence[str]) -> list[Entry]:
@@ -48,6 +55,8 @@ def get_entries(c: Connection, ids: Sequence[str]) -> list[Entry]:
 
 def delete_entries(c: Connection, ids: Sequence[str]) -> None:
     """Remove entries."""
+    for row in c.execute(select(entries.c.session_id, entries.c.id).where(entries.c.id.in_(ids), BY_PEOPLE)):
+        note(c, "entry", row.session_id, row.id)
     c.execute(delete(entries).where(entries.c.id.in_(ids)))
 
 
@@ -56,12 +65,15 @@ def correct_entry(c: Connection, session_id: str, entry_id: str, text: str) -> E
     where = and_(entries.c.id == entry_id, entries.c.session_id == session_id)
     if c.execute(update(entries).where(where).values(text=text, corrected=True)).rowcount == 0:
         raise NotFound("entry", entry_id)
+    note(c, "entry", session_id, entry_id)
     return _entry(c.execute(select(entries).where(where)).one())
 
 
 def rename_speaker(c: Connection, session_id: str, speaker: str, name: str) -> int:
     """Give a speaker another name in all entries of a session; returns how many there were."""
     where = and_(entries.c.session_id == session_id, entries.c.speaker == speaker)
+    for entry_id in c.execute(select(entries.c.id).where(where, BY_PEOPLE)).scalars():
+        note(c, "entry", session_id, entry_id)
     return c.execute(update(entries).where(where).values(speaker=name)).rowcount
 
 
