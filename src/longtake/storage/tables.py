@@ -73,6 +73,8 @@ sessions = Table(
     Column("active_since_ms", MS),  # the beginning of the stretch that is not counted yet; null while not active
     Column("last_activity_at_ms", MS, nullable=False),
     Column("trashed_at_ms", MS),
+    Column("purged_at_ms", MS),  # since then its rows are being removed: nobody sees it any more
+    Column("audio_deleted_at_ms", MS),  # since then it has no recordings, and takes none
     Column("topics", JSON, nullable=False),
     Column("phases", JSON, nullable=False),
     Column("phase", Text),
@@ -90,6 +92,12 @@ sessions = Table(
         "created_at_ms",
         sqlite_where=text("mix_settled IS 0"),
         postgresql_where=text("mix_settled IS false"),
+    ),
+    Index(
+        "ix_sessions_purged",
+        "purged_at_ms",
+        sqlite_where=text("purged_at_ms IS NOT NULL"),
+        postgresql_where=text("purged_at_ms IS NOT NULL"),
     ),
     Index("ix_sessions_list", "created_at_ms", "id"),
     Index("ix_sessions_state", "state", "created_at_ms", "id"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -62,6 +64,20 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("orphaned_at_ms IS NOT NULL"),
             postgresql_where=sa.text("orphaned_at_ms IS NOT NULL"),
+        )
+    # when their last reference went was not noted: their time of grace begins now
+    at_ms = time.time_ns() // 1_000_000
+    op.execute(sa.text("UPDATE blobs SET orphaned_at_ms = :at_ms WHERE ref_count = 0").bindparams(at_ms=at_ms))
+
+    with op.batch_alter_table("sessions", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("purged_at_ms", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("audio_deleted_at_ms", sa.BigInteger(), nullable=True))
+        batch_op.create_index(
+            "ix_sessions_purged",
+            ["purged_at_ms"],
+            unique=False,
+            sqlite_where=sa.text("purged_at_ms IS NOT NULL"),
+            postgresql_where=sa.text("purged_at_ms IS NOT NULL"),
         )
 
     with op.batch_alter_table("segments", schema=None) as batch_op:
