@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from longtake.model.errors import LongtakeError, StorageFailed, StorageFull, Unavailable
-from longtake.storage import journal
+from longtake.storage import journal, lookups
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATING = threading.Lock()
@@ -70,6 +70,7 @@ class Database:
         """Bring the file to the newest schema; makes it when it is not there."""
         with MIGRATING, self._lock, self._writer.connect() as connection:
             command.upgrade(alembic_config(connection), "head")
+            lookups.ensure(connection)
             connection.commit()
 
     @contextmanager

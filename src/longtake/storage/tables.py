@@ -62,7 +62,7 @@ sessions = Table(
     Column("recording_config", JSON, nullable=False),
     Column("state", String(24), nullable=False),
     Column("owner_id", ID),
-    Column("device_id", ID, index=True),
+    Column("device_id", ID),
     Column("created_at_ms", MS, nullable=False),
     Column("started_at_ms", MS),
     Column("paused_at_ms", MS),
@@ -85,6 +85,9 @@ sessions = Table(
     Column("revision", Integer, nullable=False),  # rises when what was recorded changes after the end
     Column("mix_settled", Boolean, nullable=False),  # as on tracks, for the mix
     Column("cost_usd_micros", BigInteger, nullable=False, server_default="0"),  # what engines asked for it so far
+    # what follows from its tracks and jobs, for finding and sorting only: kept in step by `storage.lookups`
+    Column("processing", String(24), nullable=False, server_default=text("'completed'")),
+    Column("length_ns", BigInteger, nullable=False, server_default="0"),
     one_of("state", SessionState),
     one_of("mode", Mode),
     Index(
@@ -101,6 +104,18 @@ sessions = Table(
     ),
     Index("ix_sessions_list", "created_at_ms", "id"),
     Index("ix_sessions_state", "state", "created_at_ms", "id"),
+    Index("ix_sessions_processing", "processing", "created_at_ms", "id"),
+    Index("ix_sessions_device", "device_id", "created_at_ms", "id"),
+    Index("ix_sessions_owner", "owner_id", "created_at_ms", "id"),
+    Index("ix_sessions_length", "length_ns", "id"),
+    Index("ix_sessions_title", "title", "id"),
+    Index(
+        "ix_sessions_trashed",
+        "created_at_ms",
+        "id",
+        sqlite_where=text("trashed_at_ms IS NOT NULL"),
+        postgresql_where=text("trashed_at_ms IS NOT NULL"),
+    ),
 )
 
 session_tags = Table(
@@ -147,6 +162,8 @@ tracks = Table(
     Column("n_completed", Integer, nullable=False, server_default="0"),
     Column("n_failed", Integer, nullable=False, server_default="0"),
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    # how far its decoded segments cover it (`model.session.Covered`); null where that has to be counted anew
+    Column("covered", JSON(none_as_null=True)),
     Column("length_ns", BigInteger, nullable=False, server_default="0"),  # where the last decoded take ends
     Column("channels", Integer, nullable=False, server_default="1"),  # the most of any decoded segment, at most 2
     Column("is_ended", Boolean, nullable=False, server_default=text("0")),
@@ -227,6 +244,10 @@ segments = Table(
     one_of("media", LaneStatus),
     one_of("speech", LaneStatus),
     Index("uq_segments_id", "id", unique=True),
+    Index(
+        "ix_segments_failed", "track_id", "number",
+        sqlite_where=text("status = 'failed'"), postgresql_where=text("status = 'failed'"),
+    ),
     Index(
         "ix_segments_media_pending", "track_id", "number",
         sqlite_where=text("media = 'pending'"), postgresql_where=text("media = 'pending'"),
@@ -403,4 +424,38 @@ requests = Table(
     Column("status", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("at_ms", MS, nullable=False, index=True),
+)
+
+session_words = Table(
+    "session_words",  # by which sessions are found: kept in step by `storage.lookups`
+    metadata,
+    Column("kind", String(12), primary_key=True),  # tag, topic or participant (name or id)
+    Column("word", Text, primary_key=True),
+    Column("created_at_ms", MS, primary_key=True),  # of the session: a list reads a word's sessions in order
+    Column("session_id", ID, primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+
+search_texts = Table(
+    "search_texts",  # what the full-text index holds, under keys that stay: kept in step by `storage.lookups`
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", ID, nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("key", String(36), nullable=False),  # of the row it comes from, or its number in it
+    Column("at_ms", MS, nullable=False),  # when the session was created
+    Column("start_ms", MS),  # on the session's media timeline
+    Column("head", Text, nullable=False),  # titles and labels, which count more
+    Column("body", Text, nullable=False),
+    Index("uq_search_texts_source", "session_id", "kind", "key", unique=True),
+)
+
+tallies = Table(
+    "tallies",  # counts and sums over everything: kept in step by `storage.lookups`
+    metadata,
+    Column("kind", String(12), primary_key=True),
+    Column("word", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )

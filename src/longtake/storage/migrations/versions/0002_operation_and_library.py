@@ -92,5 +92,6 @@ def upgrade() -> None:
     with op.batch_alter_table("tracks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("permissions", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("reported_at_ms", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("covered", sa.JSON(none_as_null=True), nullable=True))
         batch_op.add_column(sa.Column("heard_at_ms", sa.BigInteger(), nullable=True))
         batch_op.add_column(sa.Column("is_silent", sa.Boolean(), server_default=sa.text("0"), nullable=False))
