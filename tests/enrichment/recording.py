@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from longtake.enrichment.playback import AUDIO
 from longtake.ingest.protocol import announce
+from longtake.model.coverage import cover_all
 from longtake.model.errors import NotReady
+from longtake.model.lifecycle import JobState
 from longtake.model.session import Job, Receipt, Segment, Session, TrackKind
 from longtake.runtime import Runtime
 from longtake.sessions.lifecycle import Announced
@@ -141,7 +143,15 @@ class Recording:
     def finish(self) -> Job:
         """Wait until its job has ended."""
         wait_for(lambda: self.job().finished_at_ms is not None, lambda: self.job())
+        if self.job().status is JobState.COMPLETED:
+            self.check_figures()
         return self.job()
+
+    def check_figures(self) -> None:
+        """What stands on its tracks of their coverage is what their segments say."""
+        for track in self.session().tracks:
+            with self.runtime.store.db.read() as c:
+                assert track.covered == cover_all(segments.segments_of(c, track.id))
 
     def settle(self) -> Session:
         """Wait until everything that arrived is taken in, also while it is being recorded."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtake.model.coverage import MAX_MISSING_LISTED, Cause, coverage
+from longtake.model.coverage import MAX_MISSING_LISTED, Cause, cover_all, coverage, figures
 from longtake.model.session import LaneStatus, Segment, SegmentStatus
 from longtake.model.timeline import JOIN_TOLERANCE_NS, NS_PER_MS, Place, place_next
 
@@ -52,6 +52,15 @@ def test_gaps_are_ordered_apart_and_with_what_is_stored_make_up_what_is_expected
     missing_ms = sum(gap.end_ms - gap.start_ms for gap in found.gaps)
     joints = 41 * (len(segments) + 1)  # what lies within the tolerance of a joint is no gap
     assert 0 <= found.expected_ms - found.stored_ms - missing_ms + len(found.gaps) <= joints + len(found.gaps) + 1
+
+
+@given(recordings(), st.none() | st.integers(0, 120_000), st.none() | st.integers(0, 20))
+def test_the_figures_are_those_of_the_whole_coverage(segments, expected_ms, expected):
+    whole = coverage(segments, expected_ms=expected_ms, expected_segments=expected)
+    found = figures(cover_all(segments), expected_ms=expected_ms, expected_segments=expected)
+    assert (found.expected_ms, found.stored_ms) == (whole.expected_ms, whole.stored_ms)
+    assert found.gap_count == (len(whole.gaps) or bool(whole.missing)) + len(whole.damaged)
+    assert (found.gap_count == 0) == whole.is_whole
 
 
 @given(recordings(), st.none() | st.integers(0, 20))

@@ -3,7 +3,7 @@
     LongtakeError
     ├── Rejected                 the request is at fault; sending it again changes nothing
     │   ├── NotFound             session_not_found, track_not_found, segment_not_found, …
-    │   ├── Conflict             illegal_transition, segment_conflict, already_recording, …
+    │   ├── Conflict             illegal_transition, missing_permissions, segment_conflict, already_recording, …
     │   ├── Invalid              invalid_request, digest_mismatch, unknown_phase, …
     │   ├── TooLarge             too_large
     │   ├── Unsupported          unsupported_media
@@ -15,8 +15,8 @@
     │   ├── NotReady             not_ready
     │   └── DataFolderInUse      data_folder_in_use
     └── ProcessingFailed         a stage of the work on a recording failed; the originals are untouched
-        ├── MediaError           media_damaged, media_unsupported, media_limit
-        └── EngineError          engine_unavailable, engine_failed
+        ├── MediaError           media_damaged, media_unsupported, media_limit, segment_set_aside
+        └── EngineError          engine_unavailable, engine_failed, segment_set_aside
 
 `code` is stable: clients match on it. `fields` are the error's own, shown beside it in problem+json.
 """
@@ -37,6 +37,16 @@ class LongtakeError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.fields = fields
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors go between processes, whatever their constructor asks for."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[LongtakeError], args: tuple[object, ...], state: dict[str, object]) -> LongtakeError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class Rejected(LongtakeError):
@@ -77,6 +87,12 @@ class IllegalTransition(Conflict):
         )
         self.state = state
         self.allowed = allowed
+
+
+class MissingPermissions(Conflict):
+    """The recorders of the chosen sources may not record them; `permissions` names what they lack."""
+
+    code = "missing_permissions"
 
 
 class SegmentConflict(Conflict):
@@ -205,26 +221,35 @@ class ProcessingFailed(LongtakeError):
 
 
 class MediaError(ProcessingFailed):
-    """The bytes could not be probed or decoded. `code` is media_damaged, media_unsupported or media_limit."""
+    """The bytes could not be probed or decoded. `code` is media_damaged, media_unsupported, media_limit or
+    segment_set_aside. `died` says that the decoder did not survive them; `sha256` is theirs, where it is known."""
 
     code = "media_damaged"
+    sha256: str | None = None
 
-    def __init__(self, detail: str, *, code: str = "media_damaged", retryable: bool = False) -> None:
+    def __init__(
+        self, detail: str, *, code: str = "media_damaged", retryable: bool = False, died: bool = False
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.is_retryable = retryable
+        self.died = died
 
 
 class EngineError(ProcessingFailed):
-    """The speech engine could not do it. `code` is engine_unavailable (then the request names it) or engine_failed."""
+    """The speech engine could not do it. `code` is engine_unavailable (then the request names it), engine_failed or
+    segment_set_aside. `died` says that the recogniser did not survive what it heard."""
 
     code = "engine_failed"
     http_status = 422
 
-    def __init__(self, detail: str, *, code: str = "engine_failed", retryable: bool = True) -> None:
+    def __init__(
+        self, detail: str, *, code: str = "engine_failed", retryable: bool = True, died: bool = False
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.is_retryable = retryable
+        self.died = died
 
 
 class CostExceeded(Rejected):

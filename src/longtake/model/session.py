@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
+from longtake.model.lifecycle import JobState, Permission, SessionState, TrackHealth, TrackState
 from longtake.model.timeline import Place, Placed
 
 SCHEMA_VERSION = 1
@@ -153,6 +153,8 @@ class Covered:
 class Track:
     """One continuous source in a session.
 
+    `reported_at_ms` is its recorder's last heartbeat, `heard_at_ms` its last sign of life (a heartbeat, a segment, or the
+    moment it was asked to record). While it `is_silent` for too long, `health` is degraded at best.
     `expected_segments` and `expected_ms` are what its recorder says there should be; `length_ns` is where its last
     decoded take ends; `is_ended` that no more is recorded (late segments are still taken); `…_settled` that the lane
     has nothing to do; `covered` how far its decoded segments cover it, None where that has to be counted anew.
@@ -169,6 +171,10 @@ class Track:
     name: str | None = None
     metrics: Mapping[str, object] = field(default_factory=dict)
     error: str | None = None
+    permissions: Mapping[str, Permission] | None = None
+    reported_at_ms: int | None = None
+    heard_at_ms: int | None = None
+    is_silent: bool = False
     started_at_ms: int | None = None
     expected_segments: int | None = None
     expected_ms: int | None = None
@@ -188,7 +194,10 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """One numbered piece of a track. `place`, `samples` and `channels` are known once it is decoded."""
+    """One numbered piece of a track. `place`, `samples` and `channels` are known once it is decoded.
+
+    `kills` is how many child processes died of it.
+    """
 
     id: str
     track_id: str
@@ -203,6 +212,7 @@ class Segment:
     duration_ms: int | None = None
     mime_type: str | None = None
     attempts: int = 0
+    kills: int = 0
     error_code: str | None = None
     error_detail: str | None = None
     place: Place | None = None
@@ -274,6 +284,7 @@ class Transition:
 class Session:
     """One recording occasion: its metadata, never its content.
 
+    `recorded_ms` is how long it was active by the clock, but for the stretch since `active_since_ms`.
     `balance` are the steps of the mix, each (from_ns, 0 microphone … 1 system). `revision` rises whenever what was
     recorded changes after the end.
     """
@@ -294,6 +305,8 @@ class Session:
     resumed_at_ms: int | None = None
     ended_at_ms: int | None = None
     completed_at_ms: int | None = None
+    recorded_ms: int = 0
+    active_since_ms: int | None = None
     trashed_at_ms: int | None = None
     tags: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
@@ -334,6 +347,15 @@ class Session:
     def length_ns(self) -> int:
         """Where the last decoded sound of any track ends."""
         return max((t.length_ns for t in self.tracks), default=0)
+
+    @property
+    def total_duration_ms(self) -> int:
+        """How long it is without pauses: its sound, or by the clock where none was recorded."""
+        if self.length_ns or self.counts.total:
+            return self.length_ns // 1_000_000
+        if self.active_since_ms is None:
+            return self.recorded_ms
+        return self.recorded_ms + max(0, self.last_activity_at_ms - self.active_since_ms)
 
 
 def voice_of(session: Session, track: Track) -> Participant | None:

@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from longtake.model.coverage import Coverage, coverage
+from sqlalchemy import Connection
+
+from longtake.model.coverage import NOTHING, Coverage, Figures, cover, cover_all, coverage, figures
 from longtake.model.errors import Conflict, Invalid
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.session import (
     AUDIO_KINDS,
+    Covered,
     Mode,
     Participant,
     Segment,
@@ -241,6 +244,24 @@ class Sessions:
                 if track.kind in AUDIO_KINDS
             ]
 
+    def figures(self, session: Session) -> list[Figures]:
+        """The coverage of each track of sound in figures: at the same cost for a session of any length."""
+        sound = [track for track in session.tracks if track.kind in AUDIO_KINDS]
+        covered = [track.covered for track in sound if not track.counts.pending]
+        if None in covered or len(covered) < len(sound):
+            with self._store.db.read() as c:
+                now = tracks.tracks_of(c, [session.id])[session.id]
+                sound = [track for track in now if track.kind in AUDIO_KINDS]
+                covered = [_covered(c, track) for track in sound]
+        return [
+            figures(
+                so_far or NOTHING,
+                expected_ms=track.expected_ms,
+                expected_segments=track.expected_segments or session.expected_segments,
+            )
+            for track, so_far in zip(sound, covered, strict=True)
+        ]
+
     def set_balance(self, session_id: str, balance: float, *, at_ns: int | None = None) -> Session:
         """Set the mix between microphone (0) and system (1), from now on; after the end everywhere, as a job."""
         if not 0 <= balance <= 1:
@@ -258,6 +279,17 @@ class Sessions:
         if job is not None:
             self._work.announce(job)
         return session
+
+
+def _covered(c: Connection, track: Track) -> Covered:
+    """How far all segments of a track cover it: those that are not decoded yet count as announced."""
+    waiting = segments.pending_segments(c, track.id)
+    covered = track.covered
+    if covered is None or (waiting and waiting[0].index < covered.next_index):
+        return cover_all(segments.segments_of(c, track.id))
+    for segment in waiting:
+        covered, _ = cover(covered, segment)
+    return covered
 
 
 def _title(title: str | None, now_ms: int) -> str:

@@ -16,7 +16,8 @@ from longtake.model.session import Job, LaneStatus, Priority, Segment
 from longtake.storage.catalog import jobs, segments, sessions, tracks
 from longtake.storage.store import Store
 
-AUTO_ENGINE = "auto"
+ENGINES_BEFORE = "engines_before"
+"""Among a job's options: which engine had heard each track before the job asked for another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +49,10 @@ class Work:
         if engine is not None:
             self._check_engine(str(engine))
         with self._store.db.write() as c:
-            session = sessions.open_session(c, session_id)
+            sessions.open_session(c, session_id)
             active = jobs.active_job(c, session_id)
             if active is not None:
                 raise JobActive(f"job {active.id} of this session is {active.status.value}", job_id=active.id)
-            if engine is not None:
-                for track in session.tracks:  # heard anew from the beginning; `auto` takes what is best now
-                    wanted = None if engine == AUTO_ENGINE else engine
-                    tracks.update_track(c, track.id, speech_engine=wanted, speech_stale_from=0, speech_settled=False)
             job = self.enqueue_in(c, session_id, priority=priority, options=options)
         self.announce(job)
         return job
@@ -72,12 +69,14 @@ class Work:
         active = jobs.active_job(c, session_id)
         if active is not None:
             return active
+        before = jobs.latest_jobs(c, [session_id]).get(session_id)
         job = Job(
             id=self._store.new_id(),
             session_id=session_id,
             status=JobState.PENDING,
             priority=priority,
-            created_at_ms=self._store.now_ms(),
+            # the newest of a session is the one that counts, also when somebody has set the clock back
+            created_at_ms=max(self._store.now_ms(), 0 if before is None else before.created_at_ms + 1),
             options=dict(options or {}),
         )
         jobs.insert_job(c, job)
@@ -143,6 +142,10 @@ class Work:
     def _cancel(self, c: Connection, job: Job) -> Job:
         after = follow(JOB, job.status, JobEvent.CANCEL_REQUESTED)
         jobs.move_job(c, job.id, job.status, after, finished_at_ms=self._store.now_ms())
+        engines = job.options.get(ENGINES_BEFORE)
+        for track in tracks.tracks_of(c, [job.session_id])[job.session_id]:
+            if isinstance(engines, Mapping) and track.id in engines and not track.speech_settled:
+                tracks.hear_anew(c, track.id, engines[track.id])  # what it heard before is remembered: nobody is asked
         return jobs.get_job(c, job.id)
 
     def retry_segment(self, session_id: str, track_id: str, index: int) -> Retried:
@@ -184,7 +187,8 @@ def reopen_segment(c: Connection, segment: Segment) -> None:
         media=LaneStatus.PENDING,
         speech=LaneStatus.PENDING,
         attempts=0,
+        kills=0,
         error_code=None,
         error_detail=None,
     )
-    tracks.update_track(c, segment.track_id, media_settled=False, speech_settled=False)
+    tracks.update_track(c, segment.track_id, media_settled=False, speech_settled=False, covered=None)

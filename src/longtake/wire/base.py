@@ -26,7 +26,7 @@ class Answer(BaseModel):
 
 def iso(moment: datetime) -> str:
     """A moment as ISO 8601 in UTC with milliseconds: `2026-11-20T09:30:00.123Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def moment(ms: int) -> datetime:

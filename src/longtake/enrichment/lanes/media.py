@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from longtake.enrichment.lanes.blocks import Turn, Wanted, decided_blocks, put_blocks
+from longtake.enrichment.lanes.poison import MAX_KILLS, decoders_died
 from longtake.enrichment.lanes.timelines import Change, Timeline, Timelines
 from longtake.media.blocks import block_count, input_span
 from longtake.media.decoded import DecodedSegment, DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS, Pcm, TrackPcm
+from longtake.model.coverage import DAMAGED, cover, cover_all
 from longtake.model.errors import MediaError, NotFound, StorageFailed
 from longtake.model.session import LaneStatus, Segment, Track
 from longtake.model.timeline import RATE_HZ, Place, Placed, ns_to_samples, samples_to_ns
@@ -71,7 +74,8 @@ class MediaLane:
             segment = segments.get_segment(c, track.id, index)
             if segments.count_before(c, track.id, index) == index or tracks.get_track(c, track.id).is_ended:
                 return segment
-        return segment if self._store.now_ms() - segment.stored_at_ms >= HOLE_PATIENCE_MS else None
+        waited_ms = self._store.now_ms() - segment.stored_at_ms  # negative: somebody has set the clock back
+        return None if 0 <= waited_ms < HOLE_PATIENCE_MS else segment
 
     def _take(self, track: Track, timeline: Timeline, segment: Segment, turn: Turn) -> bool:
         """Decode and place one segment, making blocks of a long one while it is decoded.
@@ -79,6 +83,8 @@ class MediaLane:
         Returns False when it is not done yet and others have their turn: the next run goes on where it was.
         """
         try:
+            if segment.kills >= MAX_KILLS:
+                raise decoders_died(segment.kills)
             decoded = self._pcm.open(segment.sha256)
             if decoded.samples is not None or not decoded.samples_so_far:
                 self._check(segment)
@@ -141,6 +147,11 @@ class MediaLane:
         )
         change = timeline.put(placed, segment.start_ms)
         stats = decoded.stats
+        error_code = DAMAGED if decoded.damage else None
+        done = replace(
+            segment, media=LaneStatus.DONE, place=place, samples=decoded.samples, channels=decoded.channels,
+            error_code=error_code,
+        )  # fmt: skip
         with self._store.db.write() as c:
             segments.update_segment(
                 c,
@@ -153,17 +164,25 @@ class MediaLane:
                 channels=decoded.channels,
                 noise_dbfs=None if stats is None else stats.noise_dbfs,
                 is_silent=None if stats is None else stats.is_silent,
-                error_code="media_damaged" if decoded.damage else None,
+                error_code=error_code,
                 error_detail=decoded.damage,
             )
-            self._note_change(c, track, timeline, change)
+            self._note_change(c, track, timeline, change, done)
         self._store.bus.publish("segment_status", track.session_id, track_id=track.id, index=segment.index)
 
     def _fail(self, track: Track, timeline: Timeline, segment: Segment, error: MediaError) -> None:
         """Keep the segment with its error; try again first when that may help."""
-        attempts = segment.attempts + 1
+        attempts, kills = segment.attempts + 1, segment.kills
+        if error.died and not self._stopping.is_set():
+            kills += 1
+            error = decoders_died(kills) if kills >= MAX_KILLS else error
         is_last = not error.is_retryable or attempts >= MAX_ATTEMPTS
-        columns: dict[str, object] = {"attempts": attempts, "error_code": error.code, "error_detail": error.detail}
+        columns: dict[str, object] = {
+            "attempts": attempts,
+            "kills": kills,
+            "error_code": error.code,
+            "error_detail": error.detail,
+        }
         change = None
         if is_last:
             change = timeline.lose(segment)
@@ -176,16 +195,20 @@ class MediaLane:
         with self._store.db.write() as c:
             segments.update_segment(c, segments.get_segment(c, track.id, segment.index), **columns)
             if change is not None:
-                self._note_change(c, track, timeline, change)
+                self._note_change(c, track, timeline, change, replace(segment, media=LaneStatus.FAILED))
         self._store.bus.publish(
             "segment_status", track.session_id, track_id=track.id, index=segment.index, error=error.code
         )
         if not is_last:
             self._stopping.wait(2 ** (attempts - 1))
 
-    def _note_change(self, c: Connection, track: Track, timeline: Timeline, change: Change) -> None:
+    def _note_change(self, c: Connection, track: Track, timeline: Timeline, change: Change, segment: Segment) -> None:
         for other in change.moved:
             segments.move_segment(c, track.id, other.index, other.place)
+        covered = tracks.get_track(c, track.id).covered
+        if covered is not None:  # behind all others it adds to what is covered; among them that is counted anew
+            is_last = segment.index >= covered.next_index and not change.moved
+            tracks.set_covered(c, track.id, cover(covered, segment)[0] if is_last else None)
         from_sample = ns_to_samples(max(0, change.from_ns - CONTEXT_NS), SPEECH_HZ)  # the resampler hears it before
         tracks.note_change(c, track.id, timeline.length_ns, timeline.channels, from_sample)
 
@@ -220,15 +243,17 @@ class MediaLane:
         with self._store.db.read() as c:
             if segments.first_pending(c, track.id, "media") is not None:
                 return False
-            is_final = tracks.get_track(c, track.id).is_ended
+            before = tracks.get_track(c, track.id)
+            is_final, covered = before.is_ended, before.covered or cover_all(segments.segments_of(c, track.id))
         if not self._encode(track, timeline, turn, is_final=is_final):
             return not self._stopping.is_set()
         with self._store.db.write() as c:
             now = tracks.get_track(c, track.id)
             if segments.first_pending(c, track.id, "media") is None and now.is_ended == is_final:
                 if is_final:
-                    derived.drop_blocks(c, track.id, block_count(timeline.length_samples))
+                    derived.drop_blocks(c, track.id, block_count(timeline.length_samples), self._store.now_ms())
                 tracks.update_track(c, track.id, media_settled=True, length_ns=timeline.length_ns)
+                tracks.set_covered(c, track.id, covered if now.counts.total == before.counts.total else now.covered)
                 sessions.update_session(c, track.session_id, mix_settled=False)
                 return True
         return False

@@ -22,6 +22,7 @@ COUNT = Prepared(
     .values(
         n_pending=tracks.c.n_pending + bindparam("n"),
         size_bytes=tracks.c.size_bytes + bindparam("size"),
+        heard_at_ms=bindparam("at_ms"),
         media_settled=False,
         speech_settled=False,
     )
@@ -81,7 +82,8 @@ def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
     sizes: dict[str, list[int]] = {}
     for s in new:
         sizes.setdefault(s.track_id, []).append(s.size_bytes)
-    COUNT.run(c, [{"track": track, "n": len(of), "size": sum(of)} for track, of in sizes.items()])
+    at_ms = max(s.stored_at_ms for s in new)
+    COUNT.run(c, [{"track": track, "n": len(of), "size": sum(of), "at_ms": at_ms} for track, of in sizes.items()])
 
 
 def find_addresses(c: Connection, track_ids: Iterable[str]) -> dict[str, Address]:
@@ -113,6 +115,19 @@ def update_segment(c: Connection, segment: Segment, **columns: object) -> None:
     if before is not after:
         less, more = tracks.c[f"n_{before.value}"], tracks.c[f"n_{after.value}"]
         c.execute(update(tracks).where(tracks.c.id == segment.track_id).values({less: less - 1, more: more + 1}))
+
+
+def count_kill(c: Connection, track_id: str, index: int) -> int:
+    """One more child process died of a segment; returns how many it were now."""
+    where = (segments.c.track_id == track_id, segments.c.number == index)
+    c.execute(update(segments).where(*where).values(kills=segments.c.kills + 1))
+    return int(c.execute(select(segments.c.kills).where(*where)).scalar_one())
+
+
+def segments_with(c: Connection, session_id: str, sha256: str) -> list[Segment]:
+    """The segments of a session that have these bytes."""
+    of_session = segments.c.track_id.in_(select(tracks.c.id).where(tracks.c.session_id == session_id))
+    return [_segment(row) for row in c.execute(select(segments).where(of_session, segments.c.sha256 == sha256))]
 
 
 def get_segment(c: Connection, track_id: str, index: int) -> Segment:
@@ -154,6 +169,12 @@ def first_pending(c: Connection, track_id: str, lane: str) -> int | None:
     """The lowest index that waits in a lane ("media" or "speech")."""
     query = select(func.min(segments.c.number)).where(segments.c.track_id == track_id, segments.c[lane] == "pending")
     return c.execute(query).scalar()
+
+
+def pending_segments(c: Connection, track_id: str) -> list[Segment]:
+    """The segments of a track that are not decoded yet, in order."""
+    query = select(segments).where(segments.c.track_id == track_id, segments.c.media == "pending")
+    return [_segment(row) for row in c.execute(query.order_by(segments.c.number))]
 
 
 def waiting_for_speech(c: Connection, track_id: str) -> list[Segment]:
@@ -227,6 +248,7 @@ def _segment(row: Row[tuple[object, ...]]) -> Segment:
         duration_ms=row.duration_ms,
         mime_type=row.mime_type,
         attempts=row.attempts,
+        kills=row.kills,
         error_code=row.error_code,
         error_detail=row.error_detail,
         place=place,

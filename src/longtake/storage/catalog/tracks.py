@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple, fields
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from longtake.model.errors import NotFound
-from longtake.model.lifecycle import TrackHealth, TrackState
-from longtake.model.session import Counts, Track, TrackKind
+from longtake.model.lifecycle import Permission, TrackHealth, TrackState
+from longtake.model.session import Counts, Covered, Track, TrackKind
 from longtake.storage.journal import is_noted, note
 from longtake.storage.tables import tracks
 
+COVERED = tuple(field.name for field in fields(Covered))
 
 def insert_track(c: Connection, track: Track) -> None:
     """Store a new track."""
@@ -27,9 +29,11 @@ def insert_track(c: Connection, track: Track) -> None:
             state=track.state,
             health=track.health,
             metrics=dict(track.metrics),
+            heard_at_ms=track.heard_at_ms,
             started_at_ms=track.started_at_ms,
             expected_segments=track.expected_segments,
             expected_ms=track.expected_ms,
+            covered=None if track.covered is None else list(astuple(track.covered)),
         )
     )
     note(c, "track", track.session_id, track.id)
@@ -49,6 +53,11 @@ def update_track(c: Connection, track_id: str, **columns: object) -> None:
             note(c, "track", session_id, track_id)
 
 
+def set_covered(c: Connection, track_id: str, covered: Covered | None) -> None:
+    """Note how far a track's decoded segments cover it; None: that has to be counted anew."""
+    update_track(c, track_id, covered=None if covered is None else list(astuple(covered)))
+
+
 def note_change(c: Connection, track_id: str, length_ns: int, channels: int, changed_sample: int) -> None:
     """A track's timeline has changed from a 16 kHz sample on: its transcript, too, if it was made that far."""
     track = get_track(c, track_id)
@@ -57,6 +66,11 @@ def note_change(c: Connection, track_id: str, length_ns: int, channels: int, cha
         stale = changed_sample if track.speech_stale_from is None else min(changed_sample, track.speech_stale_from)
         columns["speech_stale_from"] = stale
     update_track(c, track_id, **columns)
+
+
+def hear_anew(c: Connection, track_id: str, engine: str | None) -> None:
+    """Have a track transcribed from its beginning by an engine; None takes the one that is best then."""
+    update_track(c, track_id, speech_engine=engine, speech_stale_from=0, speech_settled=False)
 
 
 def unsettled_tracks(c: Connection, lane: str) -> list[Track]:
@@ -89,18 +103,23 @@ def tracks_of(c: Connection, session_ids: Sequence[str]) -> dict[str, list[Track
 
 
 def _track(row: Row[tuple[object, ...]]) -> Track:
+    health = TrackHealth(row.health)
     return Track(
         id=row.id,
         session_id=row.session_id,
         kind=TrackKind(row.kind),
         number=row.number,
         state=TrackState(row.state),
-        health=TrackHealth(row.health),
+        health=TrackHealth.DEGRADED if row.is_silent and health is TrackHealth.HEALTHY else health,
         participant_id=row.participant_id,
         device_id=row.device_id,
         name=row.name,
         metrics=row.metrics,
         error=row.error,
+        permissions=None if row.permissions is None else {n: Permission(word) for n, word in row.permissions.items()},
+        reported_at_ms=row.reported_at_ms,
+        heard_at_ms=row.heard_at_ms,
+        is_silent=row.is_silent,
         started_at_ms=row.started_at_ms,
         expected_segments=row.expected_segments,
         expected_ms=row.expected_ms,
@@ -108,6 +127,7 @@ def _track(row: Row[tuple[object, ...]]) -> Track:
             pending=row.n_pending, processing=row.n_processing, completed=row.n_completed, failed=row.n_failed
         ),
         size_bytes=row.size_bytes,
+        covered=None if row.covered is None else Covered(**dict(zip(COVERED, row.covered, strict=True))),
         length_ns=row.length_ns,
         channels=row.channels,
         is_ended=row.is_ended,
