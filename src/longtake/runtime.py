@@ -21,10 +21,12 @@ from typing import Self
 
 from sqlalchemy import Connection
 
+from longtake.enrichment.cost import Prices
 from longtake.enrichment.engine import Engine
 from longtake.enrichment.files import Files
 from longtake.enrichment.lanes.media import MediaLane
 from longtake.enrichment.lanes.mix import MixLane
+from longtake.enrichment.lanes.poison import blaming
 from longtake.enrichment.lanes.speech import NO_ENGINE, SpeechLane
 from longtake.enrichment.lanes.timelines import Timelines
 from longtake.enrichment.playback import Playback
@@ -260,16 +262,22 @@ def _processing(
 
     media = MediaLane(store, timelines, pcm, stopping)
     mix = MixLane(store, timelines, pcm_mixed, stopping)
-    heard = SpeechLane(store, timelines, pcm_heard, speech, engine_name, stopping)
+    prices = Prices(settings.cost_per_hour_usd)
+    heard = SpeechLane(store, timelines, pcm_heard, speech, engine_name, stopping, prices)
     lanes = Lanes(
         store,
-        {"media": media.run, "mix": mix.run, "speech": heard.run},
+        {
+            "media": media.run,
+            "mix": blaming(store, True, mix.run),
+            "speech": blaming(store, False, heard.run),
+        },
         {"media": settings.media_workers, "mix": 1, "speech": 1},
         lambda: saga.due(engine.start),
         stopping,
     )
-    saga = Saga(store, Stages(store, lanes), settings.job_workers, stopping)
-    engine = Engine(settings.data / "engine.db", tuple(stage.value for stage in Stage), saga.run_stage)
+    saga = Saga(store, Stages(store, lanes, prices, engine_name), settings.job_workers, stopping)
+    stages = tuple(stage.value for stage in Stage)
+    engine = Engine(settings.data / "engine.db", stages, saga.run_stage, saga.abandoned)
     closing.callback(engine.close)
     closing.callback(lanes.close)
     closing.callback(speech.close)  # what it recognises just now is recognised again at the next start

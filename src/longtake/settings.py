@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import (
@@ -29,6 +30,9 @@ class Settings(BaseSettings):
     )
     engine: str = Field(
         "auto", description="Speech engine: auto, none, pocketsphinx, or whisper:<model> (see `longtake models list`)."
+    )
+    cost_per_hour_usd: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="What an engine asks for an hour of sound, by its name, in US dollars; others are free."
     )
     models_folder: Path | None = Field(
         None, description="Folder of the speech models; by default `models` in the data folder."

@@ -87,7 +87,7 @@ def test_high_priority_goes_first(tmp_path):
         for recording, priority in zip(recordings, (Priority.LOW, Priority.NORMAL, Priority.HIGH), strict=True):
             runtime.work.enqueue(recording.id, priority=priority)
         with runtime.store.db.read() as c:
-            order = [job.session_id for job in jobs.active_jobs(c)]
+            order = [job.session_id for job in jobs.due_jobs(c, runtime.store.now_ms(), max(BACK_OFF_MS), 5)]
         assert order == [recording.id for recording in reversed(recordings)]
 
 

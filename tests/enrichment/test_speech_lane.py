@@ -15,10 +15,9 @@ from longtake.model.errors import EngineError
 from longtake.model.lifecycle import JobState
 from longtake.model.session import SegmentStatus
 from longtake.runtime import _source
-from longtake.sessions.work import Work
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.vad import FRAME
-from longtake.storage.catalog import jobs
+from longtake.storage.catalog import jobs, tracks
 from tests.enrichment.recording import RATE_HZ, Recording, cut, running, tone, wait_for
 
 SEGMENT_S = 2.0
@@ -281,7 +280,8 @@ def test_another_engine_hears_it_anew_when_it_is_asked_for(studio, expected, run
         jobs.update_job(c, studio.recording.job().id, status=JobState.COMPLETED, finished_at_ms=1)
     studio.ear.name = "other ear"
 
-    Work(runtime.store).enqueue(studio.recording.id, options={"engine": "other ear"})
+    with runtime.store.db.write() as c:
+        tracks.hear_anew(c, studio.track, "other ear")
     words = studio.hear()
 
     assert studio.ear.heard == 2 * heard

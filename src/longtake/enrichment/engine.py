@@ -37,15 +37,23 @@ class Engine:
         path: The engine's own SQLite file.
         stages: Names of the stages, in order.
         run_stage: Runs one stage of a job (job id, claim, stage); returns False when the job is over.
+        abandoned: Told of a job (job id, claim, error) that the engine itself could not go on with.
     """
 
     _only = threading.Lock()
     """Held by the one that is launched: a second would take over the first one's jobs."""
 
-    def __init__(self, path: Path, stages: tuple[str, ...], run_stage: Callable[[str, int, str], bool]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        stages: tuple[str, ...],
+        run_stage: Callable[[str, int, str], bool],
+        abandoned: Callable[[str, int, Exception], None],
+    ) -> None:
         self._path = path
         self._stages = stages
         self._run_stage = run_stage
+        self._abandoned = abandoned
         self._dbos: Any = None
         self._workflow: Any = None
         self._begun: list[Any] = []
@@ -108,6 +116,17 @@ class Engine:
             self._dbos.delete_workflows([handle.get_workflow_id() for handle in ended])
             self._begun = [handle for handle in self._begun if handle not in ended]
 
+    def _forget_old(self) -> None:
+        """Remove what earlier processes left: workflows that have ended, and those of another version, which no engine
+        would ever take up again. Their jobs wait under a new claim."""
+        old = [
+            workflow.workflow_id
+            for workflow in self._dbos.list_workflows(load_input=False, load_output=False)
+            if workflow.status in ENDED or workflow.app_version != APPLICATION_VERSION
+        ]
+        if old:
+            self._dbos.delete_workflows(old)
+
     def _launch(self) -> None:
         from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
@@ -129,7 +148,7 @@ class Engine:
         }
         self._dbos = DBOS
         DBOS(config=config)
-        stages, run_stage = self._stages, self._run_stage
+        stages, run_stage, abandoned = self._stages, self._run_stage, self._abandoned
 
         @DBOS.step(name="stage")
         def stage(job_id: str, claim: int, name: str) -> bool:
@@ -137,12 +156,14 @@ class Engine:
 
         @DBOS.workflow(name="job")
         def job(job_id: str, claim: int) -> None:
-            for name in stages:
-                if not stage(job_id, claim, name):
-                    return
+            try:
+                for name in stages:
+                    if not stage(job_id, claim, name):
+                        return
+            except Exception as error:
+                abandoned(job_id, claim, error)
+                raise
 
         self._workflow = job
         DBOS.launch()
-        old = DBOS.list_workflows(status=list(ENDED), load_input=False, load_output=False)
-        if old:
-            DBOS.delete_workflows([workflow.workflow_id for workflow in old])
+        self._forget_old()

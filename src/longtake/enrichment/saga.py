@@ -12,9 +12,10 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy import Connection
 
+from longtake.enrichment.locks import SessionLocks
 from longtake.enrichment.pump import is_permanent
 from longtake.enrichment.stages import PERCENT, Stage, Stages
-from longtake.model.errors import Cancelled, LongtakeError
+from longtake.model.errors import Cancelled, LongtakeError, Unavailable
 from longtake.model.lifecycle import JOB, JobEvent, JobState, follow
 from longtake.model.session import Job
 from longtake.storage.catalog import jobs
@@ -22,6 +23,11 @@ from longtake.storage.store import Store
 
 BACK_OFF_MS = (1000, 2000, 4000)
 """One attempt and up to three more, after these pauses."""
+
+UNGUARDED = frozenset({Stage.VALIDATING, Stage.ESTIMATING})
+"""Stages that change nothing: they need no session to themselves."""
+STORE_PAUSE_S = 1.0
+"""How long a store is left alone that refused to note how a job ended."""
 
 log = structlog.get_logger()
 
@@ -34,23 +40,21 @@ class Saga:
         self._stages = stages
         self._limit = limit
         self._stopping = stopping
+        self._locks = SessionLocks()
 
     def recover(self) -> None:
         """At a start: jobs that ran when the process died wait again; a crash counts as an attempt."""
         with self._store.db.write() as c:
-            for job in jobs.active_jobs(c):
-                if job.status is JobState.PROCESSING:
-                    self._attempt_failed(c, job, "the process ended while it ran", is_permanent=False)
+            for job in jobs.running_jobs(c):
+                self._attempt_failed(c, job, "the process ended while it ran", is_permanent=False)
 
     def due(self, start: Callable[[str, int], None]) -> None:
         """Claim the jobs that are due, up to the limit, and have each started under the number of its claim."""
-        now_ms = self._store.now_ms()
         with self._store.db.read() as c:
-            active = jobs.active_jobs(c)
-        room = self._limit - sum(job.status is JobState.PROCESSING for job in active)
-        for job in active:
-            if room > 0 and job.status is JobState.PENDING and job.not_before_ms <= now_ms and self._claim(job):
-                room -= 1
+            room = self._limit - jobs.count_running(c)
+            found = jobs.due_jobs(c, self._store.now_ms(), max(BACK_OFF_MS), room) if room > 0 else []
+        for job in found:
+            if self._claim(job):
                 try:
                     start(job.id, job.claims + 1)
                 except Exception as error:  # noqa: BLE001 - a job that was claimed and not begun would never end
@@ -66,10 +70,10 @@ class Saga:
         stage = Stage(name)
         try:
             self._progress(job, stage, 0.0, None)
-            while True:
-                self._stages.run(stage, job, lambda part, substage: self._progress(job, stage, part, substage))
-                if self._checkpoint(job, stage):
-                    return stage is not Stage.COMPLETED
+            if stage in UNGUARDED:
+                return self._work_through(job, stage)
+            with self._locks.hold(job.session_id, job.id, lambda: self._check(job)):
+                return self._work_through(job, stage)
         except Cancelled:
             if self._stopping.is_set():
                 self._put_back(job)
@@ -80,6 +84,30 @@ class Saga:
             else:
                 self._fail(job, error)
             return False
+
+    def abandoned(self, job_id: str, claim: int, error: Exception) -> None:
+        """The engine gave up a job between two stages: it is tried again, or the next start finds it."""
+        job = self._get(job_id)
+        if job.status is JobState.PROCESSING and job.claims == claim and not self._stopping.is_set():
+            self._fail(job, error)
+
+    def works_on(self, session_id: str) -> str | None:
+        """The job that is changing a session just now, if there is one."""
+        return self._locks.holder(session_id)
+
+    def _work_through(self, job: Job, stage: Stage) -> bool:
+        while True:
+            self._stages.run(stage, job, lambda part, substage: self._progress(job, stage, part, substage))
+            if self._checkpoint(job, stage):
+                return stage is not Stage.COMPLETED
+
+    def _check(self, job: Job) -> None:
+        """Raise Cancelled when a job is no longer to run."""
+        if self._stopping.is_set():
+            raise Cancelled("the process is asked to end")
+        now = self._get(job.id)
+        if now.status is not JobState.PROCESSING or now.claims != job.claims:
+            raise Cancelled(f"job {job.id} was cancelled")
 
     def _get(self, job_id: str) -> Job:
         with self._store.db.read() as c:
@@ -143,13 +171,23 @@ class Saga:
         code = error.code if isinstance(error, LongtakeError) else type(error).__name__
         trace = None if isinstance(error, LongtakeError) else error
         log.error("job_failed", job=job.id, session=job.session_id, code=code, error=str(error), exc_info=trace)
+        while True:
+            try:
+                now = self._note_failure(job, f"{code}: {error}", is_permanent=is_permanent(error))
+                break
+            except Unavailable as refused:  # a full disk, perhaps the error itself: the job must not be left as running
+                log.error("job_failure_not_noted", job=job.id, code=refused.code, error=str(refused))
+                if self._stopping.wait(STORE_PAUSE_S):
+                    return  # the next start finds it
+        name = "job-failed" if now.status is JobState.FAILED else "job-progress"
+        self._store.bus.publish(name, job.session_id, job_id=job.id, progress=now.progress, error=str(error))
+
+    def _note_failure(self, job: Job, error: str, *, is_permanent: bool) -> Job:
         with self._store.db.write() as c:
             now = jobs.get_job(c, job.id)
             if now.status is JobState.PROCESSING and now.claims == job.claims:
-                self._attempt_failed(c, now, f"{code}: {error}", is_permanent=is_permanent(error))
-            now = jobs.get_job(c, job.id)
-        name = "job-failed" if now.status is JobState.FAILED else "job-progress"
-        self._store.bus.publish(name, job.session_id, job_id=job.id, progress=now.progress, error=str(error))
+                self._attempt_failed(c, now, error, is_permanent=is_permanent)
+            return jobs.get_job(c, job.id)
 
     def _attempt_failed(self, c: Connection, job: Job, error: str, *, is_permanent: bool) -> None:
         """Have a job tried again after a pause, or end it."""

@@ -11,17 +11,22 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from longtake.enrichment.cost import Prices, Unheard, in_dollars, is_within
 from longtake.enrichment.pump import Lanes
 from longtake.enrichment.text import outline
 from longtake.model.errors import Cancelled, CostExceeded, Invalid
-from longtake.model.session import Job, Session
-from longtake.model.timeline import ns_to_ms
+from longtake.model.session import Job, Session, Track
+from longtake.model.timeline import ns_to_ms, samples_to_ns
 from longtake.model.transcript import Entry
-from longtake.storage.catalog import sessions, transcript
+from longtake.sessions.work import ENGINES_BEFORE
+from longtake.speech.engine import RATE_HZ as SPEECH_HZ
+from longtake.storage.catalog import jobs, sessions, tracks, transcript
 from longtake.storage.store import Store
 
 WAIT_S = 0.25
 """How long a stage may wait before it looks whether it was cancelled."""
+
+AUTO_ENGINE = "auto"
 
 Progress = Callable[[float, str | None], None]
 """Called with the part that is done (0…1) and the substage; raises Cancelled when the job is no longer to run."""
@@ -65,9 +70,11 @@ SKIPPED = "skipped"
 class Stages:
     """Runs single stages."""
 
-    def __init__(self, store: Store, lanes: Lanes) -> None:
+    def __init__(self, store: Store, lanes: Lanes, prices: Prices, default_engine: Callable[[], str]) -> None:
         self._store = store
         self._lanes = lanes
+        self._prices = prices
+        self._default_engine = default_engine
         self._runs: dict[Stage, Callable[[Job, Progress], None]] = {
             Stage.VALIDATING: self._validate,
             Stage.ESTIMATING: self._estimate,
@@ -103,15 +110,50 @@ class Stages:
         if session.trashed_at_ms is not None:
             raise Invalid(f"session {session.id} lies in the trash")
 
-    def _estimate(self, job: Job, _progress: Progress) -> None:
-        """Everything that is built in runs on this machine and costs nothing; a limit below that cannot be met."""
+    def _estimate(self, job: Job, progress: Progress) -> None:
+        """Say what the job will cost at most, and end it when that is above its limit, before anybody is asked."""
+        session = self._session(job)
+        if any(self._prices.is_paid(self._engine(job, track)) for track in session.tracks):
+            # what is asked for money is measured, not guessed
+            self._await(job, ("media", "mix"), lambda s: s.is_settled, lambda _: 0.0, None, progress)
+            session = self._session(job)
+        cost = self._prices.estimate(self._unheard(job, session))
+        with self._store.db.write() as c:
+            jobs.update_job(c, job.id, estimated_cost_usd_micros=cost)
         limit = job.options.get("max_cost_usd")
-        if isinstance(limit, int | float) and limit < 0:
-            raise CostExceeded("the limit is negative; the estimated cost is 0")
+        if not is_within(cost, limit):
+            raise CostExceeded(f"the estimated cost is {in_dollars(cost)}, the limit {limit} USD")
 
-    def _lock(self, _job: Job, _progress: Progress) -> None:
-        """The database lets a session have one active job, and the data folder one process: there is no other to wait
-        for."""
+    def _engine(self, job: Job, track: Track) -> str:
+        """Which engine hears a track in this job."""
+        asked = job.options.get("engine")
+        if asked is None:
+            return track.speech_engine or self._default_engine()
+        return self._default_engine() if asked == AUTO_ENGINE else str(asked)
+
+    def _unheard(self, job: Job, session: Session) -> list[Unheard]:
+        """What there is to hear, track by track: all of it when another engine is asked for."""
+        is_anew = job.options.get("engine") is not None
+        return [
+            Unheard(
+                engine=self._engine(job, t), ns=t.length_ns - (0 if is_anew else samples_to_ns(_heard(t), SPEECH_HZ))
+            )
+            for t in session.tracks
+        ]
+
+    def _lock(self, job: Job, _progress: Progress) -> None:
+        """The session's lock is held here for the first time, as in every stage that follows. Now that the price is
+        accepted, the tracks are heard anew if another engine was asked for."""
+        asked = job.options.get("engine")
+        if asked is None:
+            return
+        with self._store.db.write() as c:
+            session = sessions.get_session(c, job.session_id)
+            before = {track.id: track.speech_engine for track in session.tracks}
+            jobs.update_job(c, job.id, options={ENGINES_BEFORE: before, **jobs.get_job(c, job.id).options})
+            for track in session.tracks:  # `auto` takes what is best now
+                tracks.hear_anew(c, track.id, None if asked == AUTO_ENGINE else str(asked))
+        self._store.bus.publish("work", session.id)
 
     def _skip(self, _job: Job, progress: Progress) -> None:
         """What this stage makes comes with the tracks that need it; there are none."""
@@ -163,6 +205,7 @@ class Stages:
         if found is not None and found[0] == source:
             return
         made = outline(entries, ns_to_ms(session.length_ns))
+        progress(0.9, "generating")  # it took a while: perhaps the job is cancelled
         with self._store.db.write() as c:
             transcript.put_outline(c, session.id, source, made)
         self._store.bus.publish("summary_updated", session.id)
@@ -191,6 +234,11 @@ def _source(session: Session, entries: list[Entry]) -> str:
     for e in entries:
         digest.update(f"{e.start_ms} {e.end_ms} {e.speaker} {e.text}\n".encode())
     return digest.hexdigest()
+
+
+def _heard(track: Track) -> int:
+    """The 16 kHz sample up to which a track is heard."""
+    return track.speech_cursor if track.speech_stale_from is None else min(track.speech_cursor, track.speech_stale_from)
 
 
 def _media_part(session: Session) -> float:

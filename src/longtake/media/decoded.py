@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from longtake.media.loudness import Loudness, SegmentStats
 from longtake.media.sandbox import Decoding, MediaSource, Sandbox
+from longtake.model.errors import MediaError
 
 WINDOW_S = 40
 """How much of a long file stays readable behind its newest decoded sample."""
@@ -197,7 +198,11 @@ class DecodedSegment:
             return self._format
 
     def _begin(self) -> Decoding:
-        decoding = self._decoding = self._start(self._sha256)
+        try:
+            decoding = self._decoding = self._start(self._sha256)
+        except MediaError as error:
+            error.sha256 = self._sha256
+            raise
         self._format = (decoding.rate_hz, decoding.channels, decoding.codec)
         if self._samples is None and self._loudness is None:
             self._loudness = Loudness(rate_hz=decoding.rate_hz)
@@ -218,8 +223,10 @@ class DecodedSegment:
                     return
                 self._take_in(pcm)
                 self._trim(min(keep_from, self._kept_to - window))
-        except BaseException:
+        except BaseException as error:
             self.release()
+            if isinstance(error, MediaError):
+                error.sha256 = self._sha256
             raise
 
     def _take_in(self, pcm: NDArray[np.float32]) -> None:

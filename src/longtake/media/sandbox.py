@@ -316,7 +316,8 @@ class _ChildGone(Exception):
         if self.exit_code == -signal.SIGXCPU:
             return MediaError("decoding takes more CPU time than one file may have", code="media_limit")
         ending = "with the zygote" if self.exit_code is None else f"with {self.exit_code}"
-        return MediaError(f"the decoder ended suddenly, {ending}", code="media_limit", retryable=True)
+        died = self.exit_code is not None  # with the zygote many die, and of another's file
+        return MediaError(f"the decoder ended suddenly, {ending}", code="media_limit", retryable=True, died=died)
 
 
 def _start_zygote() -> tuple[subprocess.Popen[bytes], socket.socket]:

@@ -128,11 +128,12 @@ class SpeechWorker:
             return unpack(pipes.read_exactly)
         except TimeoutError:
             self._bury()
-            raise EngineError(f"the speech worker gave no answer for {self._patience_s:g} s and was ended") from None
+            detail = f"the speech worker gave no answer for {self._patience_s:g} s and was ended"
+            raise EngineError(detail, died=True) from None
         except (EOFError, BrokenPipeError):
             status = self._bury()
             cause = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-            raise EngineError(f"the speech worker died over an utterance ({cause})") from None
+            raise EngineError(f"the speech worker died over an utterance ({cause})", died=True) from None
 
     def _living_child(self) -> subprocess.Popen[bytes]:
         """The child; a new one where there is none, or it died while nobody asked."""

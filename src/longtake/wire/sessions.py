@@ -159,6 +159,7 @@ class Enrichment(Answer):
     stage: str | None
     progress: int
     cost_usd: float
+    estimated_cost_usd: float
     errors: list[str]
 
 
@@ -347,7 +348,8 @@ def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequen
                 "job_id": job and job.id,
                 "stage": job and job.stage,
                 "progress": 0 if job is None else job.progress,
-                "cost_usd": 0 if job is None else job.cost_usd_micros / 1e6,
+                "cost_usd": session.cost_usd_micros / 1e6,
+                "estimated_cost_usd": 0 if job is None else job.estimated_cost_usd_micros / 1e6,
                 "errors": [job.error[:MAX_ERROR]] if job is not None and job.error else [],
             }
         ),

@@ -16,20 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from longtake.enrichment.cost import Prices
 from longtake.enrichment.lanes.blocks import Turn
+from longtake.enrichment.lanes.poison import MAX_KILLS, CarefulDetector, Deaths, recognisers_died
 from longtake.enrichment.lanes.sound import Sound
 from longtake.enrichment.lanes.timelines import Timeline, Timelines
 from longtake.media.decoded import DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS
 from longtake.model.errors import EngineError
 from longtake.model.session import LaneStatus, Session, Track, speaker_of
-from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples, rescale
+from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples, rescale, samples_to_ns
 from longtake.model.transcript import Entry
 from longtake.speech.cutter import Cut, Cutter
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.worker import SpeechWorker
-from longtake.storage.catalog import segments, sessions, tracks, transcript, utterances
+from longtake.storage.catalog import jobs, segments, sessions, tracks, transcript, utterances
 from longtake.storage.catalog.utterances import Spoken
 from longtake.storage.store import Store
 
@@ -62,12 +64,14 @@ class SpeechLane:
         worker: SpeechWorker,
         default_engine: Callable[[], str],
         stopping: threading.Event,
+        prices: Prices | None = None,
     ) -> None:
         self._store = store
         self._timelines = timelines
         self._pcm = pcm
         self._worker = worker
         self._default_engine = default_engine
+        self._prices = prices or Prices()
         self._stopping = stopping
 
     def run(self, track_id: str) -> bool:
@@ -113,7 +117,7 @@ class SpeechLane:
                 stale.append(ns_to_samples(placed.start_ns, SPEECH_HZ))  # it is to be heard again
             if stale:
                 cuts = [Cut(start=s.start, end=s.end) for s in utterances.list_spoken(c, track_id)]
-                cutter = Cutter(sound.read, self._worker.speech_probabilities)
+                cutter = Cutter(sound.read, self._worker.speech_probabilities)  # rewinding asks neither
                 cursor = min(cursor, cutter.rewind(cuts, min(stale)))
             tracks.update_track(
                 c, track_id, speech_engine=engine, speech_cursor=cursor, speech_stale_from=None, speech_known=cursor
@@ -129,15 +133,18 @@ class SpeechLane:
                 return None
             tracks.update_track(c, track.id, speech_known=until)
         info = self._worker.info(engine)
-        cuts, after = Cutter(sound.read, self._worker.speech_probabilities).cut(cursor, until, is_final)
+        deaths = Deaths(self._store, timeline, track.id)
+        detector = CarefulDetector(sound.read, self._worker.speech_probabilities, deaths, self._stopping)
+        cuts, after = Cutter(detector.read, detector.rate).cut(cursor, until, is_final)
         heard = []
         for cut in cuts:
-            heard.append(self._hear(track, info, cut, sound.read(cut.start, cut.end)))
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._is_overtaken(track, engine):
                 return None
+            heard.append(self._hear(track, info, cut, sound.read(cut.start, cut.end), deaths))
+        if self._stopping.is_set():
+            return None
         with self._store.db.write() as c:
-            now = tracks.find_track(c, track.id)
-            if now is None or now.speech_stale_from is not None or now.speech_engine != engine:
+            if self._is_overtaken_in(c, track, engine):
                 return None
             session = sessions.get_session(c, track.session_id)
             entries = self._write(c, session, track, timeline, info, heard, cursor, None if is_final else after)
@@ -147,7 +154,16 @@ class SpeechLane:
             self._store.bus.publish("new_transcript", track.session_id, entry_id=entry.id)
         return after
 
-    def _hear(self, track: Track, info: EngineInfo, cut: Cut, pcm: NDArray[np.int16]) -> Heard:
+    def _is_overtaken(self, track: Track, engine: str) -> bool:
+        """Whether what a step would make is no longer wanted: the track changed, or another engine is to hear it."""
+        with self._store.db.read() as c:
+            return self._is_overtaken_in(c, track, engine)
+
+    def _is_overtaken_in(self, c: Connection, track: Track, engine: str) -> bool:
+        now = tracks.find_track(c, track.id)
+        return now is None or now.speech_stale_from is not None or now.speech_engine != engine
+
+    def _hear(self, track: Track, info: EngineInfo, cut: Cut, pcm: NDArray[np.int16], deaths: Deaths) -> Heard:
         """What the engine hears in an utterance: from memory, if it has heard the same samples before."""
         key = hashlib.sha256(f"{info.name} {info.model}\n".encode() + pcm.tobytes()).hexdigest()
         with self._store.db.read() as c:
@@ -155,17 +171,28 @@ class SpeechLane:
         if found is not None:
             text, words, confidence = found
             return Heard(cut=cut, key=key, recognition=Recognition(text=text, words=words, confidence=confidence))
+        kills = deaths.kills(cut.start, cut.end)
         for pause_s in (*BACK_OFF_S, None):
+            if kills >= MAX_KILLS:
+                return Heard(cut=cut, key=key, recognition=None, error=recognisers_died(kills))
             try:
                 result = self._worker.recognise(info.name, pcm)
                 break
             except EngineError as error:
                 if error.code == "engine_unavailable":
                     raise
+                if error.died and not self._stopping.is_set():
+                    kills = deaths.count(cut.start, cut.end)
+                if kills >= MAX_KILLS:
+                    continue
                 if pause_s is None or not error.is_retryable or self._stopping.wait(pause_s):
                     return Heard(cut=cut, key=key, recognition=None, error=error)
+        cost = self._prices.of(info.name, samples_to_ns(len(pcm), SPEECH_HZ))
         with self._store.db.write() as c:
             transcript.insert_recognition(c, key, track.session_id, result.text, result.words, result.confidence)
+            if cost:
+                sessions.add_cost(c, track.session_id, cost)
+                jobs.add_cost(c, track.session_id, cost)
         return Heard(cut=cut, key=key, recognition=result)
 
     def _write(
@@ -209,6 +236,8 @@ class SpeechLane:
                 continue
             start, end = ns_to_samples(placed.start_ns, SPEECH_HZ), ns_to_samples(placed.end_ns, SPEECH_HZ)
             error = next((f.error for f in failed if f.cut.start < end and f.cut.end > start), None)
+            if error is None and end <= until and segment.kills >= MAX_KILLS:
+                error = recognisers_died(segment.kills)  # the detector died of it
             if error is not None:
                 segments.update_segment(
                     c,

@@ -59,11 +59,35 @@ def active_job(c: Connection, session_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
-def active_jobs(c: Connection) -> list[Job]:
-    """All jobs that are pending or running, in the order in which they should run."""
-    rank = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
-    found = [_job(row) for row in c.execute(select(jobs).where(jobs.c.status.in_(ACTIVE)))]
-    return sorted(found, key=lambda job: (rank[job.priority], job.created_at_ms, job.id))
+def add_cost(c: Connection, session_id: str, usd_micros: int) -> None:
+    """An engine asked for something: it is the cost of the session's active job, if it has one."""
+    where = and_(jobs.c.session_id == session_id, jobs.c.status.in_(ACTIVE))
+    c.execute(update(jobs).where(where).values(cost_usd_micros=jobs.c.cost_usd_micros + usd_micros))
+
+
+def running_jobs(c: Connection) -> list[Job]:
+    """All jobs that are running."""
+    return [_job(row) for row in c.execute(select(jobs).where(jobs.c.status == JobState.PROCESSING))]
+
+
+def count_running(c: Connection) -> int:
+    """How many jobs are running."""
+    return c.execute(select(func.count()).where(jobs.c.status == JobState.PROCESSING)).scalar_one()
+
+
+def due_jobs(c: Connection, now_ms: int, longest_pause_ms: int, limit: int) -> list[Job]:
+    """The next jobs to run: by priority, then age, without those whose pause lasts.
+
+    A pause that ends later than any pause can was begun before somebody set the clock back: it is over.
+    """
+    found: list[Job] = []
+    is_over = or_(jobs.c.not_before_ms <= now_ms, jobs.c.not_before_ms > now_ms + longest_pause_ms)
+    for priority in (Priority.HIGH, Priority.NORMAL, Priority.LOW):
+        if len(found) < limit:
+            query = select(jobs).where(jobs.c.status == JobState.PENDING, jobs.c.priority == priority, is_over)
+            query = query.order_by(jobs.c.created_at_ms, jobs.c.id).limit(limit - len(found))
+            found += [_job(row) for row in c.execute(query)]
+    return found
 
 
 def latest_jobs(c: Connection, session_ids: Sequence[str]) -> dict[str, Job]:

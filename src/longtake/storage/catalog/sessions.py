@@ -148,6 +148,12 @@ def open_session(c: Connection, session_id: str) -> Session:
     return session
 
 
+def add_cost(c: Connection, session_id: str, usd_micros: int) -> None:
+    """An engine asked for something: it is the session's cost."""
+    where = sessions.c.id == session_id
+    c.execute(update(sessions).where(where).values(cost_usd_micros=sessions.c.cost_usd_micros + usd_micros))
+
+
 def rename_participant(c: Connection, participant_id: str, name: str) -> None:
     """Give a participant another name."""
     where = participants.c.id == participant_id
