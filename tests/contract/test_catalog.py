@@ -137,10 +137,23 @@ class CatalogContract:
     def test_references_are_counted_where_they_are_made(self, db, track):
         with db.write() as c:
             blobs.insert_blobs(c, located(1, 2), {digest(1): 3, digest(2): 1})
-            blobs.add_references(c, {digest(1): 2, digest(2): -1})
+            blobs.add_references(c, {digest(1): 2})
+            blobs.release_references(c, {digest(1): 1, digest(2): 1}, 77)
             blobs.add_reference(c, digest(0))
             counts = dict(c.exec_driver_sql("SELECT sha256, ref_count FROM blobs").all())
-        assert counts == {digest(0): 1, digest(1): 5, digest(2): 0}
+        assert counts == {digest(0): 1, digest(1): 4, digest(2): 0}
+
+    def test_the_last_reference_that_goes_leaves_an_orphan_and_the_first_that_comes_takes_it_up(self, db, track):
+        def orphaned(c):
+            return dict(c.exec_driver_sql("SELECT sha256, orphaned_at_ms FROM blobs").all())
+
+        with db.write() as c:
+            blobs.insert_blobs(c, located(1, 2), {digest(1): 2, digest(2): 1})
+            blobs.release_references(c, {digest(1): 1, digest(2): 1}, 77)
+            assert orphaned(c) == {digest(0): None, digest(1): None, digest(2): 77}
+            blobs.release_references(c, {digest(1): 1}, 78)
+            blobs.add_references(c, {digest(2): 1})
+            assert orphaned(c) == {digest(0): None, digest(1): 78, digest(2): None}
 
     def test_bytes_that_moved_keep_their_references(self, db, track):
         elsewhere = Locator(store="files", key="x", offset=0, size_bytes=10)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from longtake.ingest.body import Arrived
-from longtake.model.errors import LongtakeError, NotFound, SegmentConflict, Trashed, Unavailable
+from longtake.model.errors import AudioDeleted, LongtakeError, NotFound, SegmentConflict, Trashed, Unavailable
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import LaneStatus, Receipt, Segment, SegmentStatus
 from longtake.storage.blobs import Blobs, Locator
@@ -245,7 +245,8 @@ def check_address(addresses: dict[str, Address], track_id: str) -> Address:
     """Where a track's segments belong.
 
     Raises:
-        NotFound: There is no such track. Trashed: Its session lies in the trash.
+        NotFound: There is no such track. Trashed: Its session lies in the trash. AudioDeleted: Its recordings have been
+        deleted, and what comes late would bring a part of them back.
     """
     address = addresses.get(track_id)
     if address is None:
@@ -254,6 +255,8 @@ def check_address(addresses: dict[str, Address], track_id: str) -> Address:
         raise Trashed(
             f"session {address.session_id} lies in the trash: restore it first", session_id=address.session_id
         )
+    if address.audio_deleted_at_ms is not None:
+        raise AudioDeleted(address.session_id, address.audio_deleted_at_ms)
     return address
 
 

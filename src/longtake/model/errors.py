@@ -5,6 +5,7 @@
     │   ├── NotFound             session_not_found, track_not_found, segment_not_found, …
     │   ├── Conflict             illegal_transition, missing_permissions, segment_conflict, already_recording, …
     │   ├── Invalid              invalid_request, digest_mismatch, unknown_phase, …
+    │   ├── AudioDeleted         audio_deleted
     │   ├── TooLarge             too_large
     │   ├── Unsupported          unsupported_media
     │   └── Forbidden            forbidden
@@ -122,6 +123,17 @@ class Trashed(Conflict):
     """It lies in the trash: restore it first."""
 
     code = "trashed"
+
+
+class AudioDeleted(Rejected):
+    """The session's recordings have been deleted: there is no sound, and no more is taken."""
+
+    code = "audio_deleted"
+    http_status = 410
+
+    def __init__(self, session_id: str, at_ms: int) -> None:
+        super().__init__(f"the recordings of session {session_id} have been deleted", session_id=session_id)
+        self.at_ms = at_ms
 
 
 class Invalid(Rejected):

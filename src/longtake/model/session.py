@@ -308,6 +308,7 @@ class Session:
     recorded_ms: int = 0
     active_since_ms: int | None = None
     trashed_at_ms: int | None = None
+    audio_deleted_at_ms: int | None = None
     tags: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
     phases: tuple[str, ...] = ()

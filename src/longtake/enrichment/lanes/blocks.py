@@ -102,4 +102,4 @@ def _store_blocks(
                 frame_sizes=made.sizes.astype(">u2").tobytes(),
                 peaks=made.peaks,
             )
-            derived.put_block(c, session_id, block, locator)
+            derived.put_block(c, session_id, block, locator, store.now_ms())

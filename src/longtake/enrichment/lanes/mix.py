@@ -83,7 +83,7 @@ class MixLane:
                 ).items():
                     revision = ours[number][0] + 1 if number in ours else 1
                     copy = replace(block, owner_id=session.id, revision=revision)
-                    derived.put_block(c, session.id, copy, locator)
+                    derived.put_block(c, session.id, copy, locator, self._store.now_ms())
         return True
 
     def _encode(self, session: Session, parts: list[Part], is_final: bool, turn: Turn) -> bool:
@@ -137,7 +137,7 @@ class MixLane:
                 return False  # a track moved on while the mix was made: once more
             if is_final:
                 total = max((part.timeline.length_samples for part in parts), default=0)
-                derived.drop_blocks(c, session.id, block_count(total))
+                derived.drop_blocks(c, session.id, block_count(total), self._store.now_ms())
             sessions.update_session(c, session.id, mix_settled=True)
         if is_final:
             self._store.bus.publish("media-processing-complete", session.id)

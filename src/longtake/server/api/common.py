@@ -25,6 +25,7 @@ PROBLEMS = {
     400: "The request cannot be read.",
     404: "There is no such thing: `…_not_found`.",
     409: "It contradicts what is stored: `illegal_transition`, `conflict`, `trashed`, `job_active`, `not_ready`, …",
+    410: "The session's recordings have been deleted: `audio_deleted`.",
     411: "The body's length must be known: `length_required`.",
     413: "More bytes than allowed: `too_large`.",
     415: "Not a kind of media that is taken: `unsupported_media`.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, case, insert, select, update
 
 from longtake.model.errors import NotFound
 from longtake.storage.blobs import Locator
@@ -14,7 +14,17 @@ from longtake.storage.tables import blobs
 INSERT = Prepared(insert(blobs))
 LOCATE = select(blobs).where(blobs.c.sha256.in_(bindparam("digests", expanding=True)))
 ADD_REFERENCES = (
-    update(blobs).where(blobs.c.sha256 == bindparam("digest")).values(ref_count=blobs.c.ref_count + bindparam("more"))
+    update(blobs)
+    .where(blobs.c.sha256 == bindparam("digest"))
+    .values(ref_count=blobs.c.ref_count + bindparam("more"), orphaned_at_ms=None)
+)
+RELEASE_REFERENCES = (
+    update(blobs)
+    .where(blobs.c.sha256 == bindparam("digest"))
+    .values(
+        ref_count=blobs.c.ref_count - bindparam("fewer"),
+        orphaned_at_ms=case((blobs.c.ref_count == bindparam("fewer"), bindparam("at_ms")), else_=None),
+    )
 )
 RELOCATE = (
     update(blobs)
@@ -40,7 +50,7 @@ def get_locator(c: Connection, sha256: str) -> Locator:
 
 
 def insert_blobs(c: Connection, located: Mapping[str, Locator], references: Mapping[str, int] | None = None) -> None:
-    """Note new bytes, with as many references as are said (else none)."""
+    """Note new bytes, with as many references as are said (else none: they follow in the same transaction)."""
     INSERT.run(
         c,
         [
@@ -70,11 +80,20 @@ def relocate_blobs(c: Connection, located: Mapping[str, Locator]) -> None:
 
 
 def add_references(c: Connection, counts: Mapping[str, int]) -> None:
-    """Rows that refer to bytes have been added: digest → how many more (or, negative, fewer)."""
+    """Rows that refer to bytes have been added: digest → how many more. Whatever has a reference is no orphan."""
     if counts:
         c.execute(ADD_REFERENCES, [{"digest": sha256, "more": more} for sha256, more in counts.items()])
 
 
 def add_reference(c: Connection, sha256: str, count: int = 1) -> None:
-    """One row more (or, negative, fewer) refers to these bytes."""
+    """One row more refers to these bytes."""
     add_references(c, {sha256: count})
+
+
+def release_references(c: Connection, counts: Mapping[str, int], at_ms: int) -> None:
+    """Rows that refer to bytes have been removed: digest → how many fewer. The last one leaves an orphan."""
+    if counts:
+        c.execute(
+            RELEASE_REFERENCES,
+            [{"digest": sha256, "fewer": fewer, "at_ms": at_ms} for sha256, fewer in counts.items()],
+        )

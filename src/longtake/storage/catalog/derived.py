@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from longtake.storage.blobs import Locator
-from longtake.storage.catalog.blobs import add_reference, insert_blobs, locate
+from longtake.storage.catalog.blobs import add_reference, insert_blobs, locate, release_references
+from longtake.storage.catalog.sessions import check_recorded, check_there
 from longtake.storage.tables import artifacts, blobs, blocks
+
+TEXTS = frozenset(
+    {"transcript", "srt", "vtt", "json", "analysis", "report", "report_html", "report_pdf", "notes", "log"}
+)
+"""The kept files in which nothing is heard or seen: they stay when the recordings are deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +51,13 @@ class Artifact:
     made_at_ms: int
 
 
-def put_block(c: Connection, session_id: str, block: Block, locator: Locator) -> None:
-    """Store a block in place of its earlier revision; the bytes are stored already, at `locator`."""
+def put_block(c: Connection, session_id: str, block: Block, locator: Locator, at_ms: int) -> None:
+    """Store a block in place of its earlier revision; the bytes are stored already, at `locator`.
+
+    Raises:
+        NotFound, AudioDeleted: The session, or what was recorded, has been deleted.
+    """
+    check_recorded(c, session_id)
     old = c.execute(
         select(blocks.c.sha256).where(blocks.c.owner_id == block.owner_id, blocks.c.number == block.number)
     ).scalar()
@@ -69,15 +81,15 @@ def put_block(c: Connection, session_id: str, block: Block, locator: Locator) ->
     )
     add_reference(c, block.sha256)
     if old is not None:
-        add_reference(c, old, -1)
+        release_references(c, {old: 1}, at_ms)
 
 
-def drop_blocks(c: Connection, owner_id: str, from_number: int) -> None:
+def drop_blocks(c: Connection, owner_id: str, from_number: int, at_ms: int) -> None:
     """Remove the blocks from a number on: the timeline has become shorter."""
     where = (blocks.c.owner_id == owner_id, blocks.c.number >= from_number)
-    for sha256 in c.execute(select(blocks.c.sha256).where(*where)).scalars().all():
-        add_reference(c, sha256, -1)
+    released = Counter(c.execute(select(blocks.c.sha256).where(*where)).scalars())
     c.execute(delete(blocks).where(*where))
+    release_references(c, released, at_ms)
 
 
 def list_blocks(c: Connection, owner_id: str, first: int = 0, until: int | None = None) -> list[Block]:
@@ -129,12 +141,20 @@ def find_artifact(c: Connection, session_id: str, file_type: str) -> Artifact | 
 
 
 def put_artifact(c: Connection, artifact: Artifact, locator: Locator) -> None:
-    """Keep a file in place of an earlier one; the bytes are stored already, at `locator`."""
+    """Keep a file in place of an earlier one; the bytes are stored already, at `locator`.
+
+    Raises:
+        NotFound, AudioDeleted: The session, or what was recorded, has been deleted.
+    """
+    if artifact.file_type in TEXTS:
+        check_there(c, artifact.session_id)
+    else:
+        check_recorded(c, artifact.session_id)
     old = find_artifact(c, artifact.session_id, artifact.file_type)
     if artifact.sha256 not in locate(c, [artifact.sha256]):
         insert_blobs(c, {artifact.sha256: locator})
     if old is not None:
-        drop_artifact(c, old)
+        drop_artifact(c, old, artifact.made_at_ms)
     c.execute(
         insert(artifacts).values(
             session_id=artifact.session_id,
@@ -148,11 +168,11 @@ def put_artifact(c: Connection, artifact: Artifact, locator: Locator) -> None:
     add_reference(c, artifact.sha256)
 
 
-def drop_artifact(c: Connection, artifact: Artifact) -> None:
+def drop_artifact(c: Connection, artifact: Artifact, at_ms: int) -> None:
     """Forget a kept file."""
     where = (artifacts.c.session_id == artifact.session_id, artifacts.c.file_type == artifact.file_type)
     c.execute(delete(artifacts).where(*where))
-    add_reference(c, artifact.sha256, -1)
+    release_references(c, {artifact.sha256: 1}, at_ms)
 
 
 def _block(row: Row[tuple[object, ...]]) -> Block:

@@ -29,9 +29,16 @@ COUNT = Prepared(
 )
 
 ADDRESSES = (
-    select(tracks.c.id, tracks.c.session_id, tracks.c.kind, sessions.c.state, sessions.c.trashed_at_ms)
+    select(
+        tracks.c.id,
+        tracks.c.session_id,
+        tracks.c.kind,
+        sessions.c.state,
+        sessions.c.trashed_at_ms,
+        sessions.c.audio_deleted_at_ms,
+    )
     .join(sessions, sessions.c.id == tracks.c.session_id)
-    .where(tracks.c.id.in_(bindparam("tracks", expanding=True)))
+    .where(tracks.c.id.in_(bindparam("tracks", expanding=True)), sessions.c.purged_at_ms.is_(None))
 )
 
 FIND_AT_ONCE = 32
@@ -52,6 +59,7 @@ class Address:
     kind: TrackKind
     state: SessionState
     is_trashed: bool
+    audio_deleted_at_ms: int | None = None
 
 
 def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
@@ -95,6 +103,7 @@ def find_addresses(c: Connection, track_ids: Iterable[str]) -> dict[str, Address
             kind=TrackKind(row.kind),
             state=SessionState(row.state),
             is_trashed=row.trashed_at_ms is not None,
+            audio_deleted_at_ms=row.audio_deleted_at_ms,
         )
         for row in c.execute(ADDRESSES, {"tracks": list(track_ids)})
     }

@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from longtake.model.errors import Invalid, NotFound, Trashed
+from longtake.model.errors import AudioDeleted, Invalid, NotFound, Trashed
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Mode, Participant, Session, Transition
 from longtake.storage.catalog import jobs, tracks
@@ -128,7 +128,8 @@ def bump_revision(c: Connection, session_id: str) -> None:
 
 def find_session(c: Connection, session_id: str) -> Session | None:
     """A session with its participants, tags, tracks and latest job, or None."""
-    row = c.execute(select(sessions).where(sessions.c.id == session_id)).one_or_none()
+    where = (sessions.c.id == session_id, sessions.c.purged_at_ms.is_(None))
+    row = c.execute(select(sessions).where(*where)).one_or_none()
     return None if row is None else _hydrate(c, [row])[0]
 
 
@@ -154,6 +155,26 @@ def add_cost(c: Connection, session_id: str, usd_micros: int) -> None:
     c.execute(update(sessions).where(where).values(cost_usd_micros=sessions.c.cost_usd_micros + usd_micros))
 
 
+def check_there(c: Connection, session_id: str) -> int | None:
+    """Since when it has no recordings any more, None while it may have some; raises NotFound."""
+    query = select(sessions.c.audio_deleted_at_ms).where(sessions.c.id == session_id, sessions.c.purged_at_ms.is_(None))
+    row = c.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("session", session_id)
+    return None if row.audio_deleted_at_ms is None else int(row.audio_deleted_at_ms)
+
+
+def check_recorded(c: Connection, session_id: str) -> None:
+    """Refuse what belongs to recordings where there are none any more.
+
+    Raises:
+        NotFound: There is no such session. AudioDeleted: Its recordings have been deleted.
+    """
+    deleted_at_ms = check_there(c, session_id)
+    if deleted_at_ms is not None:
+        raise AudioDeleted(session_id, deleted_at_ms)
+
+
 def rename_participant(c: Connection, participant_id: str, name: str) -> None:
     """Give a participant another name."""
     where = participants.c.id == participant_id
@@ -164,7 +185,8 @@ def rename_participant(c: Connection, participant_id: str, name: str) -> None:
 
 def session_state(c: Connection, session_id: str) -> SessionState:
     """Only the state; raises NotFound."""
-    state = c.execute(select(sessions.c.state).where(sessions.c.id == session_id)).scalar()
+    where = (sessions.c.id == session_id, sessions.c.purged_at_ms.is_(None))
+    state = c.execute(select(sessions.c.state).where(*where)).scalar()
     if state is None:
         raise NotFound("session", session_id)
     return SessionState(state)
@@ -275,6 +297,8 @@ def decode_cursor(cursor: str, *types: type) -> list[object]:
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     trashed = sessions.c.trashed_at_ms
     conditions: list[ColumnElement[bool]] = [trashed.is_not(None) if wanted.in_trash else trashed.is_(None)]
+    if wanted.in_trash:
+        conditions.append(sessions.c.purged_at_ms.is_(None))
     if wanted.states:
         conditions.append(sessions.c.state.in_(wanted.states))
     if wanted.since_ms is not None:
@@ -329,6 +353,7 @@ def _hydrate(c: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Ses
             completed_at_ms=row.completed_at_ms,
             last_activity_at_ms=row.last_activity_at_ms,
             trashed_at_ms=row.trashed_at_ms,
+            audio_deleted_at_ms=row.audio_deleted_at_ms,
             tags=tuple(tags[row.id]),
             topics=tuple(row.topics),
             phases=tuple(row.phases),

@@ -11,7 +11,7 @@ from longtake.model.errors import NotFound
 from longtake.model.lifecycle import Permission, TrackHealth, TrackState
 from longtake.model.session import Counts, Covered, Track, TrackKind
 from longtake.storage.journal import is_noted, note
-from longtake.storage.tables import tracks
+from longtake.storage.tables import sessions, tracks
 
 COVERED = tuple(field.name for field in fields(Covered))
 
@@ -81,7 +81,8 @@ def unsettled_tracks(c: Connection, lane: str) -> list[Track]:
 
 def find_track(c: Connection, track_id: str) -> Track | None:
     """A track, or None."""
-    row = c.execute(select(tracks).where(tracks.c.id == track_id)).one_or_none()
+    query = select(tracks).join(sessions, sessions.c.id == tracks.c.session_id)
+    row = c.execute(query.where(tracks.c.id == track_id, sessions.c.purged_at_ms.is_(None))).one_or_none()
     return None if row is None else _track(row)
 
 
