@@ -1,5 +1,7 @@
 """Jobs and retries as rows: what reopens work, and that it is asked for once."""
 
+from dataclasses import replace
+
 import pytest
 
 from longtake.model.errors import EngineError, IllegalTransition, JobActive, NotFound, Trashed
@@ -15,8 +17,8 @@ from longtake.model.session import (
     speaker_of,
 )
 from longtake.sessions.manager import NewSession, NewTrack
-from longtake.storage.catalog import jobs, segments, tracks
-from tests.enrichment.recording import reference_counts_are_exact, tone, wav
+from longtake.storage.catalog import blobs, jobs, segments, sessions, tracks
+from tests.enrichment.recording import Recording, reference_counts_are_exact, tone, wav
 
 
 def all_done(runtime, recording, *, failed=()):
@@ -190,3 +192,94 @@ def test_a_participant_who_is_known_by_role_gets_a_name(runtime):
     runtime.transcripts.rename(session.id, "A", "Ana")
 
     assert speaker_of(runtime.sessions.get(session.id), track) == "Ana"
+
+
+def failed_sessions(runtime, count):
+    """Ended sessions of one failed segment each, as rows."""
+    ids = []
+    for _ in range(count):
+        recording = Recording.begin(runtime)
+        recording.send(0, wav(tone(0.02)))
+        recording.end()
+        all_done(runtime, recording, failed=[0])
+        ids.append(recording.id)
+    return ids
+
+
+def test_retrying_many_answers_for_each_and_what_is_wrong_with_one_stops_no_other(runtime):
+    first, trashed, last = failed_sessions(runtime, 3)
+    runtime.sessions.trash(trashed)
+
+    done = runtime.work.retry_sessions([first, "nobody", trashed, last, first])
+
+    assert [(one.session_id, one.segments, one.error) for one in done] == [
+        (first, 1, None),
+        ("nobody", 0, "session_not_found"),
+        (trashed, 0, "trashed"),
+        (last, 1, None),
+    ]
+    assert [runtime.sessions.get(key).processing for key in (first, last)] == [ProcessingStatus.PENDING] * 2
+    assert done[0].job_id == runtime.sessions.get(first).job.id
+    assert reference_counts_are_exact(runtime)
+
+
+def test_retrying_all_that_failed_goes_beyond_any_page(runtime):
+    [original] = failed_sessions(runtime, 1)
+    before = set(runtime.work.with_processing(ProcessingStatus.FAILED))
+    copies = copied(runtime, original, 1200)
+
+    found = runtime.work.with_processing(ProcessingStatus.FAILED)
+    done = runtime.work.retry_sessions(found)
+
+    assert {one.session_id for one in done} == before | set(copies)
+    assert all(one.error is None and one.segments == 1 for one in done)
+    assert runtime.work.with_processing(ProcessingStatus.FAILED) == []
+    assert reference_counts_are_exact(runtime)
+
+
+def copied(runtime, session_id, count, *, name="copy"):
+    """Copies of a session's rows under other ids, its segments with them."""
+    with runtime.store.db.write() as c:
+        [track] = tracks.tracks_of(c, [session_id])[session_id]
+        [segment] = segments.segments_of(c, track.id)
+        session = runtime.sessions.get(session_id)
+        ids = [f"{name}-{number:04}" for number in range(count)]
+        for key in ids:
+            sessions.insert_session(c, replace(session, id=key, participants=(), tags=()))
+            tracks.insert_track(c, replace(track, id=f"t-{key}", session_id=key))
+            segments.insert_segments(c, [replace(segment, id=f"s-{key}", track_id=f"t-{key}")])
+            stored = segments.get_segment(c, f"t-{key}", 0)
+            segments.update_segment(c, stored, media=LaneStatus.FAILED, speech=LaneStatus.DONE)
+            blobs.add_reference(c, segment.sha256)
+    return ids
+
+
+def test_the_disk_refusing_a_part_is_said_for_its_sessions_and_changes_nothing_of_them(runtime):
+    [original] = failed_sessions(runtime, 1)
+    copies = copied(runtime, original, 300, name="full")
+    with runtime.store.db.write() as c:
+        pages = c.exec_driver_sql("PRAGMA page_count").scalar_one()
+        c.exec_driver_sql(f"PRAGMA max_page_count={pages + 5}")
+    try:
+        done = runtime.work.retry_sessions(copies)
+    finally:
+        with runtime.store.db.write() as c:
+            c.exec_driver_sql("PRAGMA max_page_count=1073741823")
+
+    refused = [one.session_id for one in done if one.error is not None]
+    assert {one.error for one in done if one.error is not None} == {"storage_full"}
+    assert set(refused) <= set(runtime.work.with_processing(ProcessingStatus.FAILED))
+    assert all(runtime.sessions.get(key).job is None for key in refused)
+    assert all(one.error is None for one in runtime.work.retry_sessions(refused))
+
+
+def test_the_newest_job_counts_although_the_clock_was_set_back(runtime, done):
+    first = runtime.work.enqueue(done.id)
+    runtime.work.cancel(first.id)
+    with runtime.store.db.write() as c:  # as if that had been an hour later
+        jobs.update_job(c, first.id, created_at_ms=first.created_at_ms + 3_600_000)
+
+    second = runtime.work.enqueue(done.id)
+
+    assert done.job().id == second.id
+    assert runtime.work.page(session_id=done.id)[0][0].id == second.id

@@ -42,6 +42,10 @@ class Failure:
     error: Exception
     not_before_ms: int
 
+    def is_resting(self, now_ms: int) -> bool:
+        """Whether its pause lasts; one that would last longer than any is that of a clock that was set back."""
+        return 0 < self.not_before_ms - now_ms <= 1000 * MAX_BACK_OFF_S
+
 
 class Lanes:
     """The three kinds of lanes and the threads they run on.
@@ -175,7 +179,7 @@ class Lanes:
         kind, key = name
         with self._lock:
             failure = self._failures.get(name)
-            if name in self._running or (failure is not None and failure.not_before_ms > self._store.now_ms()):
+            if name in self._running or (failure is not None and failure.is_resting(self._store.now_ms())):
                 return
             if name in self._idle or sum(running[0] == kind for running in self._running) >= self._workers[kind]:
                 return  # the end of a run starts the next pass: who has waited longest comes first

@@ -20,7 +20,19 @@ from longtake import __version__
 from longtake.model.errors import NotFound
 from longtake.runtime import Runtime
 from longtake.server import problems
-from longtake.server.api import artifacts, jobs, lifecycle, media, operation, segments, sessions, tracks, transcript
+from longtake.server.api import (
+    artifacts,
+    jobs,
+    lifecycle,
+    media,
+    operation,
+    retries,
+    segments,
+    sessions,
+    tracks,
+    transcript,
+    upkeep,
+)
 from longtake.server.idempotency import Idempotency
 from longtake.server.openapi import document
 from longtake.server.plain_routes import plain_routes
@@ -30,7 +42,7 @@ from longtake.server.streams import Streams
 from longtake.server.views import SessionViews
 
 API_THREADS = 16
-RESOURCES = (sessions, lifecycle, tracks, segments, media, transcript, artifacts, jobs, operation)
+RESOURCES = (sessions, retries, lifecycle, tracks, segments, media, transcript, artifacts, jobs, operation, upkeep)
 STATIC = {
     "page.js": "text/javascript; charset=utf-8",
     "page.css": "text/css; charset=utf-8",

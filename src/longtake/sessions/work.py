@@ -5,14 +5,14 @@ Belongs here: what should be done. Does not: doing it (`enrichment`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from longtake.model.errors import JobActive
+from longtake.model.errors import JobActive, LongtakeError, Rejected
 from longtake.model.lifecycle import JOB, JobEvent, JobState, SessionState, follow
-from longtake.model.session import Job, LaneStatus, Priority, Segment
+from longtake.model.session import Job, LaneStatus, Priority, ProcessingStatus, Segment, Session
 from longtake.storage.catalog import jobs, segments, sessions, tracks
 from longtake.storage.store import Store
 
@@ -20,13 +20,18 @@ ENGINES_BEFORE = "engines_before"
 """Among a job's options: which engine had heard each track before the job asked for another."""
 
 
+RETRIED_AT_ONCE = 100
+"""Sessions that one transaction sets going again: a flush for many, and nobody else waits for long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """What a retry set going again."""
+    """What a retry set going again; of many sessions, `error` is the code of what kept one from it."""
 
     session_id: str
     segments: int
     job_id: str | None
+    error: str | None = None
 
 
 class Work:
@@ -150,33 +155,72 @@ class Work:
 
     def retry_segment(self, session_id: str, track_id: str, index: int) -> Retried:
         """Process one segment again, whatever its status."""
-        with self._store.db.read() as c:
+        with self._store.db.write() as c:
+            session = sessions.open_session(c, session_id)
             tracks.get_track(c, track_id, session_id)
-            segment = segments.get_segment(c, track_id, index)
-        return self._retry(session_id, [segment])
+            done = self._retry(c, session, [segments.get_segment(c, track_id, index)])
+        self._announce_retry(done)
+        return done
 
     def retry_session(self, session_id: str) -> Retried:
         """Process all failed segments of a session again, and its enrichment."""
-        with self._store.db.read() as c:
-            sessions.session_state(c, session_id)
-            failed = segments.failed_segments(c, session_id)
-        return self._retry(session_id, failed)
-
-    def _retry(self, session_id: str, wanted: Sequence[Segment]) -> Retried:
-        job = None
         with self._store.db.write() as c:
-            session = sessions.open_session(c, session_id)
-            for segment in wanted:
-                reopen_segment(c, segment)
-            if wanted:
-                sessions.update_session(c, session_id, mix_settled=False)
-            if session.state is SessionState.COMPLETED:
-                sessions.bump_revision(c, session_id)
-                job = self.enqueue_in(c, session_id)
-        if job is not None:
-            self.announce(job)
-        self._store.bus.publish("work", session_id)
-        return Retried(session_id=session_id, segments=len(wanted), job_id=job.id if job else None)
+            done = self._retry_failed(c, session_id)
+        self._announce_retry(done)
+        return done
+
+    def with_processing(self, status: ProcessingStatus) -> list[str]:
+        """The ids of all sessions with a processing status, the trash apart."""
+        with self._store.db.read() as c:
+            return sessions.ids_with_processing(c, status)
+
+    def retry_sessions(self, session_ids: Iterable[str]) -> list[Retried]:
+        """The same for many sessions, each named once; what is wrong with one stops no other and is in its answer."""
+        wanted = list(dict.fromkeys(session_ids))
+        done: list[Retried] = []
+        for first in range(0, len(wanted), RETRIED_AT_ONCE):
+            part = wanted[first : first + RETRIED_AT_ONCE]
+            try:
+                with self._store.db.write() as c:
+                    retried = [self._retry_apart(c, session_id) for session_id in part]
+            except LongtakeError as error:  # the disk refuses: of this part nothing was changed
+                retried = [_refused(session_id, error) for session_id in part]
+            for one in retried:
+                if one.error is None:
+                    self._announce_retry(one)
+            done += retried
+        return done
+
+    def _retry_apart(self, c: Connection, session_id: str) -> Retried:
+        """Within a transaction: what is wrong with this session undoes nothing but what was done to it."""
+        try:
+            with c.begin_nested():
+                return self._retry_failed(c, session_id)
+        except Rejected as error:
+            return _refused(session_id, error)
+
+    def _retry_failed(self, c: Connection, session_id: str) -> Retried:
+        return self._retry(c, sessions.open_session(c, session_id), segments.failed_segments(c, session_id))
+
+    def _retry(self, c: Connection, session: Session, wanted: Sequence[Segment]) -> Retried:
+        job = None
+        for segment in wanted:
+            reopen_segment(c, segment)
+        if wanted:
+            sessions.update_session(c, session.id, mix_settled=False)
+        if session.state is SessionState.COMPLETED:
+            sessions.bump_revision(c, session.id)
+            job = self.enqueue_in(c, session.id)
+        return Retried(session_id=session.id, segments=len(wanted), job_id=job.id if job else None)
+
+    def _announce_retry(self, done: Retried) -> None:
+        if done.job_id is not None:
+            self._store.bus.publish("job-enqueued", done.session_id, job_id=done.job_id, progress=0)
+        self._store.bus.publish("work", done.session_id)
+
+
+def _refused(session_id: str, error: LongtakeError) -> Retried:
+    return Retried(session_id=session_id, segments=0, job_id=None, error=error.code)
 
 
 def reopen_segment(c: Connection, segment: Segment) -> None:

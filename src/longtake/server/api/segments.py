@@ -1,4 +1,4 @@
-"""Segments: list, one, retry. Their bytes come and go in `server.streams`."""
+"""Segments: list, one. Their bytes come and go in `server.streams`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from longtake.server.api.common import READ, WRITE, Cursor, Index, Limit, Sessio
 from longtake.server.routing import ApiRoute, Run
 from longtake.storage.catalog import transcript
 from longtake.wire.base import Page
-from longtake.wire.tracks import RetryAnswer, SegmentAnswer
+from longtake.wire.tracks import SegmentAnswer
 
 router = APIRouter(route_class=ApiRoute, tags=["segments"])
 
@@ -30,24 +30,6 @@ def list_segments(session_id: SessionId, run: Run, limit: Limit = 50, cursor: Cu
 def get_segment(session_id: SessionId, track_id: TrackId, index: Index, run: Run) -> SegmentAnswer:
     """One segment."""
     return _answers(run, [run.sessions.segment(session_id, track_id, index)])[0]
-
-
-@router.post(
-    "/api/sessions/{session_id}/tracks/{track_id}/segments/{index}/retry",
-    dependencies=WRITE,
-    responses=problems(404, 507),
-)
-def retry_segment(session_id: SessionId, track_id: TrackId, index: Index, run: Run) -> RetryAnswer:
-    """Process one segment again."""
-    done = run.work.retry_segment(session_id, track_id, index)
-    return RetryAnswer(session_id=session_id, segments=done.segments, job_id=done.job_id)
-
-
-@router.post("/api/sessions/{session_id}/retry", dependencies=WRITE, responses=problems(404, 507))
-def retry_session(session_id: SessionId, run: Run) -> RetryAnswer:
-    """Process all failed segments of a session again."""
-    done = run.work.retry_session(session_id)
-    return RetryAnswer(session_id=session_id, segments=done.segments, job_id=done.job_id)
 
 
 def _answers(run: Runtime, page: Sequence[Segment]) -> list[SegmentAnswer]:

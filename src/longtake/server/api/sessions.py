@@ -1,4 +1,4 @@
-"""Sessions: create, list, read, change, trash, restore; retry many."""
+"""Sessions: create, list, read, change, trash, restore."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from longtake.model.errors import Invalid, LongtakeError
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import ProcessingStatus, Session
 from longtake.runtime import Runtime
@@ -18,7 +17,6 @@ from longtake.storage.catalog import figures
 from longtake.storage.catalog.sessions import Filter, encode_cursor
 from longtake.wire.base import Time, milliseconds
 from longtake.wire.sessions import (
-    BulkRetryRequest,
     SegmentStatusAnswer,
     SessionAnswer,
     SessionChange,
@@ -26,7 +24,6 @@ from longtake.wire.sessions import (
     SessionRequest,
     SessionsAnswer,
 )
-from longtake.wire.tracks import RetriesAnswer, RetryAnswer
 
 router = APIRouter(route_class=ApiRoute, tags=["sessions"])
 
@@ -131,27 +128,6 @@ def delete_session(session_id: SessionId, run: Run) -> None:
 def restore_session(session_id: SessionId, run: Run, views: Views) -> SessionAnswer:
     """Take a session out of the trash. Twice is once."""
     return views.of(run.sessions.restore(session_id))
-
-
-@router.post("/api/sessions/retry", dependencies=WRITE, responses=problems(413, 422, 507))
-def retry_sessions(run: Run, body: BulkRetryRequest) -> RetriesAnswer:
-    """Process the failed segments of many sessions again. What is wrong with one does not stop the others."""
-    if bool(body.session_ids) == (body.processing is not None):
-        raise Invalid("name either session_ids or processing")
-    ids = list(body.session_ids)
-    if body.processing is not None:
-        wanted = body.processing
-        found, _ = _page(run, Filter(), lambda s: s.processing is wanted, limit=500, cursor=None, is_plain=False)
-        ids = [session.id for session in found]
-    return RetriesAnswer(items=[_retried(run, session_id) for session_id in dict.fromkeys(ids)])
-
-
-def _retried(run: Runtime, session_id: str) -> RetryAnswer:
-    try:
-        done = run.work.retry_session(session_id)
-    except LongtakeError as error:
-        return RetryAnswer(session_id=session_id, segments=0, job_id=None, error=error.code)
-    return RetryAnswer(session_id=session_id, segments=done.segments, job_id=done.job_id)
 
 
 def _page(

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from longtake.model.errors import AudioDeleted, Invalid, NotFound, Trashed
 from longtake.model.lifecycle import SessionState
-from longtake.model.session import Mode, Participant, Session, Transition
+from longtake.model.session import Mode, Participant, ProcessingStatus, Session, Transition
 from longtake.storage.catalog import jobs, tracks
 from longtake.storage.journal import is_noted, note
 from longtake.storage.prepared import Prepared
@@ -131,6 +131,12 @@ def find_session(c: Connection, session_id: str) -> Session | None:
     where = (sessions.c.id == session_id, sessions.c.purged_at_ms.is_(None))
     row = c.execute(select(sessions).where(*where)).one_or_none()
     return None if row is None else _hydrate(c, [row])[0]
+
+def ids_with_processing(c: Connection, status: ProcessingStatus) -> list[str]:
+    """All sessions with a processing status, newest first, the trash apart."""
+    query = select(sessions.c.id).where(sessions.c.processing == status, sessions.c.trashed_at_ms.is_(None))
+    return list(c.execute(query.order_by(sessions.c.created_at_ms.desc(), sessions.c.id.desc())).scalars())
+
 
 
 def get_session(c: Connection, session_id: str) -> Session:
