@@ -84,8 +84,10 @@ class DataFolder:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            owner = os.pread(self._fd, 16, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
             url = owner_url(path)
+            who = f" (process {owner})" if owner.isdecimal() else ""
             at = f" at {url}" if url else ""
             raise DataFolderInUse(f"{path} is held by another longtake{who}{at}", url=url) from error
         (path / "owner.json").unlink(missing_ok=True)  # of one that was killed: nobody answers there
@@ -93,10 +95,8 @@ class DataFolder:
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
     def publish(self, url: str) -> None:
-            owner = os.pread(self._fd, 16, 0).decode("ascii", "replace").strip()
         """Say where the owner answers."""
         temporary = self.path / "owner.json.new"
-            who = f" (process {owner})" if owner.isdecimal() else ""
         temporary.write_text(json.dumps({"url": url, "pid": os.getpid()}))
         temporary.replace(self.path / "owner.json")
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from longtake.model.session import LaneStatus, Segment
 from longtake.model.transcript import Entry, Word
 from longtake.runtime import Runtime
-from longtake.server.api.common import READ, WRITE, Cursor, Index, Limit, SessionId, TrackId, problems
+from longtake.server.api.common import READ, Cursor, Index, Limit, SessionId, TrackId, problems
 from longtake.server.routing import ApiRoute, Run
 from longtake.storage.catalog import transcript
 from longtake.wire.base import Page
