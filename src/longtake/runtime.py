@@ -42,10 +42,14 @@ from longtake.media.sandbox import MediaSource, Sandbox
 from longtake.media.sandbox_wire import Limits as DecodeLimits
 from longtake.model.errors import DataFolderInUse, MediaError, NotFound, StorageFailed
 from longtake.model.lifecycle import SessionState
+from longtake.sessions.health import Patience, Watch
 from longtake.sessions.imports import Imports
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.manager import Sessions
+from longtake.sessions.recorders import Recorders
+from longtake.sessions.rounds import Rounds
 from longtake.sessions.transcripts import Transcripts
+from longtake.sessions.upkeep import Upkeep
 from longtake.sessions.work import Work
 from longtake.settings import Settings
 from longtake.speech import models
@@ -59,6 +63,8 @@ from longtake.storage.store import Store
 
 HEAD_BYTES = 4096
 AUTO = "auto"
+LONGEST_TICK_S = 5.0
+"""How often, at the least, somebody looks whether recorders are still there."""
 SMALL_BUDGET_BYTES = BUDGET_BYTES // 4
 """PCM kept by who reads forward and seldom twice: mix, speech, playback."""
 
@@ -126,6 +132,10 @@ class Runtime:
     work: Work
     sessions: Sessions
     lifecycle: Lifecycle
+    recorders: Recorders
+    watch: Watch
+    upkeep: Upkeep
+    rounds: Rounds
     imports: Imports
     transcripts: Transcripts
     playback: Playback
@@ -187,6 +197,8 @@ class Runtime:
         check_engine(settings.engine)
         work = Work(store, check_engine)
         manager, lifecycle = Sessions(store, work), Lifecycle(store, work)
+        recorders = Recorders(store, lifecycle)
+        watch, upkeep, rounds = _rounds(settings, store, work, lifecycle)
         imports = Imports(store, manager, lifecycle)
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
         closing.callback(sandbox.close)
@@ -198,7 +210,7 @@ class Runtime:
 
         playback = Playback(store, decoded(SMALL_BUDGET_BYTES))
         lanes, saga, engine = _processing(settings, store, decoded, closing)
-        ingest = _Ingest(store, work)
+        ingest = _Ingest(store, work, lifecycle, recorders)
         receiver = Receiver(
             db,
             local,
@@ -217,12 +229,14 @@ class Runtime:
         files = Files(store, playback)
         closing.callback(receiver.close)
         closing.callback(files.close)
+        closing.callback(rounds.close)
         if with_engine:
             sandbox.start()
             saga.recover()
             engine.launch()
             imports.recover()
             lanes.start()
+            rounds.start()
         return cls(
             settings=settings,
             folder=folder,
@@ -231,6 +245,10 @@ class Runtime:
             work=work,
             sessions=manager,
             lifecycle=lifecycle,
+            recorders=recorders,
+            watch=watch,
+            upkeep=upkeep,
+            rounds=rounds,
             imports=imports,
             transcripts=Transcripts(store, work),
             playback=playback,
@@ -290,12 +308,36 @@ def _processing(
     return lanes, saga, engine
 
 
+def _rounds(settings: Settings, store: Store, work: Work, lifecycle: Lifecycle) -> tuple[Watch, Upkeep, Rounds]:
+    """What looks after sessions that nobody looks after."""
+    degraded_s, interrupted_s = settings.degraded_after_s, settings.interrupted_after_s
+    patience = Patience(degraded_ms=round(1000 * degraded_s), interrupted_ms=round(1000 * interrupted_s))
+    watch = Watch(store, lifecycle, patience)
+    upkeep = Upkeep(
+        store,
+        work,
+        lifecycle,
+        idle_ms=round(settings.idle_hours * 3_600_000),
+        waiting_ms=round(settings.waiting_minutes * 60_000),
+    )
+    rounds = Rounds(
+        watch.look,
+        upkeep.clean_up,
+        now_ms=store.now_ms,
+        tick_s=min(LONGEST_TICK_S, min(degraded_s, interrupted_s) / 6),
+        cleanup_every_ms=round(1000 * settings.cleanup_every_s),
+    )
+    return watch, upkeep, rounds
+
+
 class _Ingest:
     """What follows from a stored segment: in the same transaction what is stale, after it who is told."""
 
-    def __init__(self, store: Store, work: Work) -> None:
+    def __init__(self, store: Store, work: Work, lifecycle: Lifecycle, recorders: Recorders) -> None:
         self._store = store
         self._work = work
+        self._lifecycle = lifecycle
+        self._recorders = recorders
 
     def in_transaction(self, c: Connection, stored: Sequence[Stored]) -> None:
         states = {one.session_id: one.state for one in stored}
@@ -304,12 +346,16 @@ class _Ingest:
             if state is SessionState.COMPLETED:  # a late segment: what is derived from the session is made anew
                 sessions.bump_revision(c, session_id)
                 self._work.enqueue_in(c, session_id)
+            elif state is SessionState.INTERRUPTED:
+                self._recorders.note_segments(c, session_id, [one.segment.track_id for one in stored])
 
     def after_commit(self, stored: Sequence[Stored]) -> None:
         for session_id, state in {one.session_id: one.state for one in stored}.items():
             self._store.bus.publish("work", session_id)
             if state is SessionState.COMPLETED:
                 self._work.announce_active(session_id)
+            elif state is SessionState.INTERRUPTED:
+                self._lifecycle.publish_state(session_id)
 
 
 def _source(store: Store, sha256: str) -> MediaSource:

@@ -49,6 +49,17 @@ class Settings(BaseSettings):
     job_workers: int = Field(5, ge=1, description="Enrichment jobs that run at once.")
     utterance_timeout_s: float = Field(120.0, gt=0, description="Longest time the engine may take for one utterance.")
     decode_timeout_s: float = Field(120.0, gt=0, description="Longest silence of a decoder before it is ended.")
+    degraded_after_s: float = Field(
+        30.0, gt=0, description="Silence of a recorder that turns its track degraded; a minute more without heartbeats."
+    )
+    interrupted_after_s: float = Field(
+        120.0, gt=0, description="Silence of all recorders that interrupts a session; a minute more without heartbeats."
+    )
+    cleanup_every_s: float = Field(3600.0, gt=0, description="How often what lies idle is ended, or goes when empty.")
+    idle_hours: float = Field(24.0, gt=0, description="After how long without activity a session lies idle.")
+    waiting_minutes: float = Field(
+        30.0, gt=0, description="The same for a session that waits for its second participant."
+    )
     log_level: str = Field("info", description="debug, info, warning or error.")
 
     @classmethod

@@ -8,8 +8,9 @@ import pytest
 from longtake.model.errors import IllegalTransition, Invalid, NotFound, Trashed
 from longtake.model.lifecycle import SESSION, SessionState, TrackHealth, TrackState
 from longtake.model.session import Mode
-from longtake.sessions.lifecycle import Announced, TrackReport
+from longtake.sessions.lifecycle import Announced
 from longtake.sessions.manager import NewSession
+from longtake.sessions.recorders import TrackReport
 from tests.enrichment.recording import GARBAGE, Recording, tone, wav
 
 
@@ -183,15 +184,15 @@ def test_a_heartbeat_moves_a_track_and_keeps_its_metrics(runtime, recording):
     report = TrackReport(
         state=TrackState.ACTIVE, health=TrackHealth.DEGRADED, metrics={"dropped_items": 2}, error="late"
     )
-    runtime.lifecycle.report(recording.id, recording.tracks[0], report)
-    track = runtime.lifecycle.report(recording.id, recording.tracks[0], TrackReport(metrics={"items_recorded": 5}))
+    runtime.recorders.report(recording.id, recording.tracks[0], report)
+    track = runtime.recorders.report(recording.id, recording.tracks[0], TrackReport(metrics={"items_recorded": 5}))
     assert (track.state, track.health, track.error) == (TrackState.ACTIVE, TrackHealth.DEGRADED, None)
     assert track.metrics == {"dropped_items": 2, "items_recorded": 5}
 
 
 def test_a_heartbeat_of_an_impossible_state_names_the_possible_ones(runtime, recording):
     with pytest.raises(IllegalTransition) as refused:
-        runtime.lifecycle.report(recording.id, recording.tracks[0], TrackReport(state=TrackState.PAUSED))
+        runtime.recorders.report(recording.id, recording.tracks[0], TrackReport(state=TrackState.PAUSED))
     assert refused.value.allowed == ["active", "stopped", "initializing", "stopping", "error"]
 
 

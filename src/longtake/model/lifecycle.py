@@ -94,6 +94,14 @@ class JobEvent(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
 
 
+class Permission(StrEnum):
+    """What a recorder may do with a source; `prompt`: somebody is being asked."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+    PROMPT = "prompt"
+
+
 class TrackHealth(StrEnum):
     """How well a track records."""
 
@@ -153,7 +161,9 @@ JOB: Mapping[JobState, Mapping[JobEvent, JobState]] = {
 RECORDING = frozenset({_S.ACTIVE, _S.PAUSING, _S.PAUSED, _S.RESUMING, _S.STARTING})
 """States in which a recorder is at work: its device is busy."""
 
-START_WALK = (_E.START_REQUESTED, _E.VALIDATED, _E.PERMISSIONS_GRANTED, _E.STARTED)
+CHECK_WALK = (_E.START_REQUESTED, _E.VALIDATED)
+GRANTED_WALK = (_E.PERMISSIONS_GRANTED, _E.STARTED)
+START_WALK = (*CHECK_WALK, *GRANTED_WALK)
 PAUSE_WALK = (_E.PAUSE_REQUESTED, _E.PAUSED)
 RESUME_WALK = (_E.RESUME_REQUESTED, _E.RESUMED)
 END_WALK = (_E.END_REQUESTED, _E.ENDED)

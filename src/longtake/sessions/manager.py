@@ -27,7 +27,7 @@ from longtake.model.session import (
     Transition,
 )
 from longtake.sessions.work import Work
-from longtake.storage.catalog import segments, sessions, tracks
+from longtake.storage.catalog import library, segments, sessions, tracks
 from longtake.storage.store import Store
 
 ROLES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -122,11 +122,16 @@ class Sessions:
             return sessions.get_session(c, session_id)
 
     def page(
-        self, wanted: sessions.Filter, *, limit: int = 50, cursor: str | None = None
+        self,
+        wanted: library.Filter,
+        *,
+        sort: library.Sort = library.Sort.NEWEST,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> tuple[list[Session], str | None]:
-        """A page of sessions, newest first, and the cursor of the next page."""
+        """A page of sessions, newest first unless asked otherwise, and the cursor of the next page."""
         with self._store.db.read() as c:
-            return sessions.list_sessions(c, wanted, limit=limit, cursor=cursor)
+            return library.list_sessions(c, wanted, sort=sort, limit=limit, cursor=cursor)
 
     def history(self, session_id: str) -> list[Transition]:
         """Every recorded step of a session's life."""
@@ -203,6 +208,7 @@ class Sessions:
                 name=new.name,
                 started_at_ms=new.started_at_ms,
                 expected_segments=new.expected_segments,
+                heard_at_ms=self._store.now_ms(),
             )
             tracks.insert_track(c, track)
             sessions.update_session(c, session_id, last_activity_at_ms=self._store.now_ms())

@@ -319,7 +319,7 @@ def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequen
         completed_at=moment_or_none(session.completed_at_ms),
         trashed_at=moment_or_none(session.trashed_at_ms),
         last_activity_at=moment(session.last_activity_at_ms),
-        total_duration_ms=session.length_ns // 1_000_000,
+        total_duration_ms=session.total_duration_ms,
         tags=list(session.tags),
         topics=list(session.topics),
         task_ids=list(task_ids),

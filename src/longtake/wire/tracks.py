@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from longtake.model.coverage import Cause, Coverage
-from longtake.model.lifecycle import TrackHealth, TrackState
+from longtake.model.lifecycle import Permission, TrackHealth, TrackState
 from longtake.model.session import Receipt, Segment, SegmentStatus, Track, TrackKind
-from longtake.wire.base import Answer, Count, Identifier, Request, Text, Time, Word, moment
+from longtake.wire.base import Answer, Count, Identifier, Request, Text, Time, Word, moment, moment_or_none
 
 
 class TrackRequest(Request):
@@ -43,13 +43,29 @@ class MetricsReport(Request):
     error_count: Count | None = None
 
 
+def _permission(said: object) -> object:
+    """True and false as their words."""
+    if isinstance(said, bool):
+        return Permission.GRANTED if said else Permission.DENIED
+    return said
+
+
+Granted = Annotated[
+    Permission,
+    BeforeValidator(_permission, json_schema_input_type=Permission | bool),
+]
+
+
 class TrackStatusRequest(Request):
-    """A recorder's heartbeat. `permissions` name what it was granted (true) or refused (false)."""
+    """A recorder's heartbeat; what it leaves out stays as it was, but for `error`.
+
+    `permissions` are all that it asked for: `granted` (or true), `denied` (or false), `prompt` while somebody is asked.
+    """
 
     state: TrackState | None = None
     health: TrackHealth | None = None
     metrics: MetricsReport | None = None
-    permissions: Annotated[dict[Word, bool], Field(max_length=20)] | None = None
+    permissions: Annotated[dict[Word, Granted], Field(max_length=20)] | None = None
     error: Annotated[Text, Field(max_length=1000)] | None = None
 
 
@@ -64,6 +80,8 @@ class TrackAnswer(Answer):
     state: TrackState
     health: TrackHealth
     metrics: Metrics
+    permissions: dict[str, Permission] | None
+    reported_at: Time | None
     error: str | None
     started_at: Time | None
     expected_segments: int | None
@@ -81,7 +99,9 @@ class TrackAnswer(Answer):
             name=track.name,
             state=track.state,
             health=track.health,
-            metrics=Metrics.model_validate(dict(track.metrics)),
+            metrics=Metrics.model_validate(_counted(track) | dict(track.metrics)),
+            permissions=None if track.permissions is None else dict(track.permissions),
+            reported_at=moment_or_none(track.reported_at_ms),
             error=track.error,
             started_at=None if track.started_at_ms is None else moment(track.started_at_ms),
             expected_segments=track.expected_segments,
@@ -223,6 +243,11 @@ class RetriesAnswer(Answer):
     """What was set going again, session by session."""
 
     items: list[RetryAnswer]
+
+
+def _counted(track: Track) -> dict[str, object]:
+    """What the server itself knows of a track whose recorder does not say."""
+    return {"items_recorded": track.counts.total, "last_activity": moment_or_none(track.heard_at_ms)}
 
 
 def reported(metrics: MetricsReport) -> dict[str, object]:

@@ -16,7 +16,7 @@ STEP = problems(404, 409, 507)
 
 @router.post("/api/sessions/{session_id}/start", dependencies=RECORD, responses=STEP)
 def start_session(session_id: SessionId, run: Run, views: Views) -> SessionAnswer:
-    """Begin to record: walks and records all states to `active`."""
+    """Begin to record: walks and records all states to `active`, unless the chosen sources lack a permission."""
     return views.of(run.lifecycle.start(session_id))
 
 

@@ -69,6 +69,8 @@ def _problems(run: Runtime) -> list[str]:
         problems.append("the thread that stores segments has ended")
     if run.engine is not None and not run.lanes.is_alive:
         problems.append("the thread that starts work has ended")
+    if run.engine is not None and not run.rounds.is_alive:
+        problems.append("the thread that watches recorders has ended")
     return problems
 
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from longtake.server.api.common import READ, RECORD, SessionId, TrackId, problems
 from longtake.server.routing import ApiRoute, Run
-from longtake.sessions.lifecycle import TrackReport
 from longtake.sessions.manager import NewTrack
+from longtake.sessions.recorders import TrackReport
 from longtake.wire.base import Page, milliseconds
 from longtake.wire.tracks import (
     CoverageAnswer,
@@ -55,12 +55,15 @@ def list_tracks(session_id: SessionId, run: Run) -> Page[TrackAnswer]:
     responses=problems(404, 409, 413, 422, 507),
 )
 def report_track(session_id: SessionId, track_id: TrackId, run: Run, body: TrackStatusRequest) -> TrackAnswer:
-    """Take a recorder's heartbeat."""
-    refused = [name for name, granted in (body.permissions or {}).items() if not granted]
-    error = body.error if body.error or not refused else f"permission refused: {', '.join(refused)}"
-    metrics = None if body.metrics is None else reported(body.metrics)
-    report = TrackReport(state=body.state, health=body.health, metrics=metrics, error=error)
-    return TrackAnswer.of(run.lifecycle.report(session_id, track_id, report))
+    """Take a recorder's heartbeat: every 5 to 10 seconds. An interrupted session goes on when it says `active`."""
+    report = TrackReport(
+        state=body.state,
+        health=body.health,
+        metrics=None if body.metrics is None else reported(body.metrics),
+        permissions=body.permissions,
+        error=body.error,
+    )
+    return TrackAnswer.of(run.recorders.report(session_id, track_id, report))
 
 
 @router.get("/api/sessions/{session_id}/coverage", dependencies=READ, responses=problems(404))

@@ -30,9 +30,13 @@ def find_answer(c: Connection, key: str) -> Answered | None:
     return Answered(key=row.key, fingerprint=row.fingerprint, status=row.status, body=row.body, at_ms=row.at_ms)
 
 
+def forget_answers(c: Connection, now_ms: int) -> int:
+    """Forget the answers that are too old; returns how many."""
+    return c.execute(delete(requests).where(requests.c.at_ms < now_ms - KEPT_MS)).rowcount
+
+
 def insert_answer(c: Connection, answered: Answered) -> None:
-    """Remember an answer, and forget those that are too old."""
-    c.execute(delete(requests).where(requests.c.at_ms < answered.at_ms - KEPT_MS))
+    """Remember an answer."""
     c.execute(
         insert(requests).values(
             key=answered.key,
