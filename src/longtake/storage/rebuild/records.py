@@ -1,0 +1,166 @@
+"""Records of the packs → rows: segments, and what the journal says of sessions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from longtake.model.lifecycle import TrackHealth, TrackState
+from longtake.model.session import LaneStatus, SegmentStatus
+from longtake.storage.journal import KINDS
+from longtake.storage.packs import ELSEWHERE, Broken, Found, survey
+from longtake.storage.rebuild.result import Rebuilt
+from longtake.storage.tables import blobs, segments, sessions, tracks
+
+READ_BYTES = 1 << 20
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that were read and the bytes there are."""
+
+
+class Records:
+    """The records of all packs, read into an empty database in one transaction."""
+
+    def __init__(self, data: Path, c: Connection, result: Rebuilt, progress: Progress) -> None:
+        self.data = data
+        self.c = c
+        self._progress = progress
+        self._done_bytes = 0
+        self._all_bytes = sum(path.stat().st_size for path in (data / "packs").glob("*.pack"))
+        self.session_of: dict[str, str] = {}
+        self.mime_of: dict[str, str | None] = {}
+        self.damaged: dict[str, tuple[str, str, int]] = {}
+        self.result = result
+
+    def read(self) -> None:
+        """Read all packs; at a record's end nothing of it is kept in memory."""
+        for pack in sorted((self.data / "packs").glob("*.pack"), key=lambda path: int(path.stem)):
+            began = self._done_bytes
+            for one in survey(pack):
+                if isinstance(one, Broken):
+                    self.result.broken.append((pack.name, one.offset, one.size_bytes))
+                else:
+                    self._take(pack, one)
+                self._done_bytes = began + one.offset + one.size_bytes
+                self._progress(self._done_bytes, self._all_bytes)
+
+    def _take(self, pack: Path, found: Found) -> None:
+        """One record."""
+        kind = found.head.get("kind")
+        if kind == "segment":
+            self._take_segment(pack, found)
+        elif kind == "purged":
+            self._delete_session(str(found.head["session"]))
+        elif kind == "audio-deleted":
+            self._delete_segments(str(found.head["session"]))
+        elif kind in KINDS:
+            self._take_row(pack, str(kind), found)
+
+    def _take_segment(self, pack: Path, found: Found) -> None:
+        head: dict[str, Any] = found.head
+        self.session_of[head["track"]] = head["session"]
+        self.mime_of.setdefault(head["track"], head["type"])
+        row = {
+            "track_id": head["track"],
+            "number": head["index"],
+            "id": head["id"],
+            "sha256": head["sha256"],
+            "size_bytes": head["size"],
+            "mime_type": head["type"],
+            "start_ms": head["start_ms"],
+            "duration_ms": head["duration_ms"],
+            "stored_at_ms": head["stored_at_ms"],
+            "status": SegmentStatus.PENDING,
+            "media": LaneStatus.PENDING,
+            "speech": LaneStatus.PENDING,
+            "attempts": 0,
+        }
+        self.put(segments, row)
+        if head.get("body") == ELSEWHERE:
+            return
+        at = ("packs", pack.name, found.offset)
+        if digest_of(pack, found.offset, found.size_bytes) == head["sha256"]:
+            self.put_blob(head["sha256"], head["size"], *at)
+        else:
+            self.damaged.setdefault(head["sha256"], at)
+
+    def _take_row(self, pack: Path, kind: str, found: Found) -> None:
+        table, key = KINDS[kind].table, found.head["key"]
+        assert isinstance(key, list)
+        if "sha256" not in found.head:  # the row was removed
+            if kind == "session":
+                self._delete_session(str(key[0]))
+            else:
+                same = [column == value for column, value in zip(table.primary_key.columns, key, strict=True)]
+                self.c.execute(delete(table).where(*same))
+            return
+        with pack.open("rb") as file:
+            file.seek(found.offset)
+            body = file.read(found.size_bytes)
+        if hashlib.sha256(body).hexdigest() != found.head["sha256"]:
+            self.result.broken.append((pack.name, found.offset, found.size_bytes))
+            return
+        row = {name: value for name, value in json.loads(body).items() if name in table.columns}
+        if kind == "session":
+            row = {"last_activity_at_ms": row["created_at_ms"], "mix_settled": False, "revision": 0} | row
+        elif kind == "track":
+            self.session_of[row["id"]] = row["session_id"]
+            row = {"state": TrackState.IDLE, "health": TrackHealth.HEALTHY, "metrics": {}} | row
+        self.put(table, row)
+
+    def _delete_session(self, session_id: str) -> None:
+        self._delete_segments(session_id)
+        gone = self.c.execute(delete(sessions).where(sessions.c.id == session_id)).rowcount
+        self.c.execute(delete(tracks).where(tracks.c.session_id == session_id))
+        self.result.deleted_sessions += gone
+        self.session_of = {track: owner for track, owner in self.session_of.items() if owner != session_id}
+
+    def _delete_segments(self, session_id: str) -> None:
+        for track, owner in self.session_of.items():
+            if owner == session_id:
+                self.c.execute(delete(segments).where(segments.c.track_id == track))
+
+    def put_blob(self, sha256: str, size_bytes: int, store: str, key: str, offset: int) -> None:
+        """Note where bytes lie; the first place that is found stays."""
+        row = {
+            "sha256": sha256,
+            "size_bytes": size_bytes,
+            "ref_count": 0,
+            "store": store,
+            "key": key,
+            "offset": offset,
+        }
+        self.c.execute(upsert(blobs).values(row).on_conflict_do_nothing())
+
+    def put(self, table: Table, row: dict[str, Any]) -> None:
+        """Insert a row, or change the one that is there."""
+        key = [column.name for column in table.primary_key.columns]
+        statement = upsert(table).values(row)
+        rest = {name: statement.excluded[name] for name in row if name not in key}
+        if rest:
+            self.c.execute(statement.on_conflict_do_update(index_elements=key, set_=rest))
+        else:
+            self.c.execute(statement.on_conflict_do_nothing())
+
+
+def digest_of(path: Path, offset: int, size_bytes: int) -> str:
+    """SHA-256 of a stretch of a file, in hex."""
+    digest = hashlib.sha256()
+    for part in pieces(path, offset, size_bytes):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def pieces(path: Path, offset: int, size_bytes: int) -> Iterator[bytes]:
+    """A stretch of a file, a piece at a time; shorter where the file is."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        while size_bytes > 0 and (part := file.read(min(READ_BYTES, size_bytes))):
+            yield part
+            size_bytes -= len(part)
