@@ -29,7 +29,7 @@ from longtake.model.session import TrackKind
 from longtake.runtime import Runtime
 from longtake.sessions.manager import NewSession, NewTrack
 from longtake.settings import Settings
-from longtake.storage.catalog.sessions import Filter
+from longtake.storage.catalog.library import Filter
 from longtake.storage.disk import Disk
 from tests.enrichment.recording import cut, tone, wav
 

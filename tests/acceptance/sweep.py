@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from longtake.storage.catalog.sessions import Filter
+from longtake.storage.catalog.library import Filter
 from tests.acceptance import crashing
 from tests.enrichment.recording import Recording, read_original, reference_counts_are_exact, running
 

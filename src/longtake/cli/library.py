@@ -18,7 +18,7 @@ from longtake.server.views import SessionViews
 from longtake.sessions.lifecycle import Announced
 from longtake.sessions.manager import NewSession, NewTrack
 from longtake.settings import Settings
-from longtake.storage.catalog.sessions import Filter
+from longtake.storage.catalog.library import Filter
 from longtake.wire.jobs import JobAnswer
 from longtake.wire.sessions import AnnouncedTrack, SessionAnswer, SessionRequest
 from longtake.wire.tracks import (

@@ -262,7 +262,10 @@ class SessionItem(SessionAnswer):
 
 
 class SessionsAnswer(Answer):
-    """A page of sessions; `active_sessions` counts those that are being recorded at the moment."""
+    """A page of sessions.
+
+    `active_sessions` and `session_ids` are about all that fit: how many are being recorded, the ids of the newest 1,000.
+    """
 
     items: list[SessionItem]
     next_cursor: str | None

@@ -10,7 +10,7 @@ from longtake.access import Action
 from longtake.server.security import Allow
 
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
-Cursor = Annotated[str | None, Query(max_length=300, description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=3000, description="`next_cursor` of the page before.")]
 SessionId = Annotated[str, Path(max_length=64)]
 TrackId = Annotated[str, Path(max_length=64)]
 Index = Annotated[int, Path(ge=0, lt=10**6)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -13,8 +12,9 @@ from longtake.runtime import Runtime
 from longtake.server.api.common import DELETE, READ, WRITE, Cursor, Limit, SessionId, problems
 from longtake.server.routing import ApiRoute, Run, Views
 from longtake.sessions.manager import NewSession
-from longtake.storage.catalog import figures
-from longtake.storage.catalog.sessions import Filter, encode_cursor
+from longtake.storage.catalog import library
+from longtake.storage.catalog.library import Filter, Sort
+from longtake.storage.search import MAX_QUERY, parse
 from longtake.wire.base import Time, milliseconds
 from longtake.wire.sessions import (
     SegmentStatusAnswer,
@@ -27,8 +27,6 @@ from longtake.wire.sessions import (
 
 router = APIRouter(route_class=ApiRoute, tags=["sessions"])
 
-MAX_SCANNED = 5000
-"""Rows that one request looks through for a filter that is no column; the cursor goes on from there."""
 MAX_STATUSES = 100
 
 
@@ -65,40 +63,44 @@ def list_sessions(
     tag: Annotated[str | None, Query(max_length=100)] = None,
     topic: Annotated[str | None, Query(max_length=100)] = None,
     device_id: Annotated[str | None, Query(max_length=64)] = None,
+    owner_id: Annotated[str | None, Query(max_length=64)] = None,
     participant: Annotated[str | None, Query(max_length=100, description="Name or id.")] = None,
+    q: Annotated[str | None, Query(max_length=MAX_QUERY, description="Full text, as in `/api/search`.")] = None,
+    id_prefix: Annotated[str | None, Query(max_length=36, description="How the id begins.")] = None,
     trashed: Annotated[bool, Query(description="Those in the trash, instead of the others.")] = False,
-    sort: Literal["newest"] = "newest",
+    sort: Annotated[Sort, Query(description="The order; `-` is downwards.")] = Sort.NEWEST,
     limit: Limit = 50,
     cursor: Cursor = None,
     expand: Literal["segments"] | None = None,
 ) -> SessionsAnswer:
-    """List sessions, newest first.
+    """List sessions that fit in every way, the newest first.
 
-    `expand=segments` adds the statuses of each session's first 100 segments. `processing` and `topic` are looked for in
-    up to 5,000 sessions at a time: a page may be short and still have a `next_cursor`.
+    `active_sessions` and `session_ids` are about all that fit, not only this page: how many are being recorded, and the
+    ids of the newest 1,000. `expand=segments` adds the statuses of each session's first 100 segments.
     """
-    del sort
     wanted = Filter(
         states=state,
+        processing=processing,
         since_ms=None if since is None else milliseconds(since),
         until_ms=None if until is None else milliseconds(until),
         tag=tag,
+        topic=topic,
         device_id=device_id,
+        owner_id=owner_id,
         participant=participant,
+        query=None if q is None else parse(q),
+        id_prefix=None if id_prefix is None else id_prefix.lower(),
         in_trash=trashed,
     )
-
-    def fits(session: Session) -> bool:
-        return (not processing or session.processing in processing) and (topic is None or topic in session.topics)
-
-    found, following = _page(run, wanted, fits, limit=limit, cursor=cursor, is_plain=not processing and topic is None)
     with run.store.db.read() as c:
-        active = figures.active_count(c)
+        found, following = library.list_sessions(c, wanted, sort=sort, limit=limit, cursor=cursor)
+        active = library.count_active(c, wanted)
+        ids = library.list_ids(c, wanted)
     return SessionsAnswer(
         items=[_item(run, session, with_segments=expand == "segments") for session in found],
         next_cursor=following,
         active_sessions=active,
-        session_ids=[session.id for session in found],
+        session_ids=ids,
     )
 
 
@@ -128,32 +130,6 @@ def delete_session(session_id: SessionId, run: Run) -> None:
 def restore_session(session_id: SessionId, run: Run, views: Views) -> SessionAnswer:
     """Take a session out of the trash. Twice is once."""
     return views.of(run.sessions.restore(session_id))
-
-
-def _page(
-    run: Runtime,
-    wanted: Filter,
-    fits: Callable[[Session], bool],
-    *,
-    limit: int,
-    cursor: str | None,
-    is_plain: bool,
-) -> tuple[list[Session], str | None]:
-    """A page of the sessions that fit, and where to go on."""
-    if is_plain:
-        return run.sessions.page(wanted, limit=limit, cursor=cursor)
-    found: list[Session] = []
-    for _ in range(0, MAX_SCANNED, 500):
-        page, cursor = run.sessions.page(wanted, limit=500, cursor=cursor)
-        for number, session in enumerate(page):
-            if fits(session):
-                found.append(session)
-            if len(found) == limit:
-                is_last = cursor is None and number == len(page) - 1
-                return found, None if is_last else encode_cursor(session.created_at_ms, session.id)
-        if cursor is None:
-            break
-    return found, cursor
 
 
 def _item(run: Runtime, session: Session, *, with_segments: bool) -> SessionItem:

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from longtake.model.lifecycle import RECORDING, JobState, SessionState
-from longtake.model.session import Counts, ProcessingStatus, processing_status
-from longtake.storage.tables import blobs, jobs, sessions, tracks
+from longtake.model.session import ProcessingStatus
+from longtake.storage.tables import sessions, tallies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,16 @@ class Figures:
     by_processing: Mapping[ProcessingStatus, int]
     recorded_ms: int
     bytes_by_store: Mapping[str, int]
+    jobs: Mapping[JobState, int]
     devices: int
+
+
+DEVICES = text(
+    "WITH RECURSIVE d (id) AS (SELECT min(device_id) FROM sessions UNION ALL "
+    "SELECT (SELECT min(device_id) FROM sessions WHERE device_id > d.id) FROM d WHERE d.id IS NOT NULL) "
+    "SELECT count(id) FROM d"
+)
+"""How many devices have recorded: one step in the index for each, not one for each session."""
 
 
 def active_count(c: Connection) -> int:
@@ -31,51 +40,28 @@ def active_count(c: Connection) -> int:
 
 
 def gather(c: Connection) -> Figures:
-    """All figures."""
-    latest_job = (
-        select(jobs.c.status)
-        .where(jobs.c.session_id == sessions.c.id)
-        .order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    each = (
-        select(
-            sessions.c.state,
-            *(
-                (func.coalesce(func.sum(tracks.c[f"n_{name}"]), 0) > 0).label(name)
-                for name in ("pending", "processing", "completed", "failed")
-            ),
-            func.coalesce(func.max(tracks.c.length_ns), 0).label("length_ns"),
-            latest_job.label("job"),
-        )
-        .select_from(sessions.outerjoin(tracks, tracks.c.session_id == sessions.c.id))
-        .where(sessions.c.trashed_at_ms.is_(None))
-        .group_by(sessions.c.id)
-        .subquery()
-    )
-    groups = [each.c[name] for name in ("state", "pending", "processing", "completed", "failed", "job")]
+    """All figures: what is kept in tallies, however many rows there are."""
     by_state: Counter[SessionState] = Counter()
     by_processing: Counter[ProcessingStatus] = Counter()
+    jobs: Counter[JobState] = Counter()
+    by_store: dict[str, int] = {}
     recorded_ns = 0
-    for row in c.execute(
-        select(*groups, func.count().label("n"), func.sum(each.c.length_ns).label("ns")).group_by(*groups)
-    ):
-        counts = Counts(
-            pending=int(row.pending),
-            processing=int(row.processing),
-            completed=int(row.completed),
-            failed=int(row.failed),
-        )
-        by_state[SessionState(row.state)] += row.n
-        by_processing[processing_status(counts, None if row.job is None else JobState(row.job))] += row.n
-        recorded_ns += row.ns
-    stored = c.execute(select(blobs.c.store, func.sum(blobs.c.size_bytes)).group_by(blobs.c.store))
-    devices = select(func.count(func.distinct(sessions.c.device_id))).where(sessions.c.trashed_at_ms.is_(None))
+    wanted = tallies.c.kind.in_(("session", "bytes", "job"))
+    for kind, word, count, total in c.execute(select(tallies).where(wanted, tallies.c.count > 0)):
+        if kind == "bytes":
+            by_store[word] = total
+        elif kind == "job":
+            jobs[JobState(word)] = count
+        else:
+            state, _, processing = word.partition(" ")
+            by_state[SessionState(state)] += count
+            by_processing[ProcessingStatus(processing)] += count
+            recorded_ns += total
     return Figures(
         by_state=by_state,
         by_processing=by_processing,
         recorded_ms=recorded_ns // 1_000_000,
-        bytes_by_store={str(store): int(size) for store, size in stored},
-        devices=c.execute(devices).scalar_one(),
+        bytes_by_store=by_store,
+        jobs=jobs,
+        devices=c.execute(DEVICES).scalar_one(),
     )

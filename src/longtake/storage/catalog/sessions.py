@@ -5,19 +5,15 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
     and_,
     bindparam,
     delete,
-    exists,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -36,19 +32,6 @@ NOTE_ARRIVAL = Prepared(
     .where(sessions.c.id == bindparam("session"))
     .values(mix_settled=False, last_activity_at_ms=bindparam("at_ms"))
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which sessions a list shows; empty means all that are not in the trash."""
-
-    states: Sequence[SessionState] = ()
-    since_ms: int | None = None
-    until_ms: int | None = None
-    tag: str | None = None
-    device_id: str | None = None
-    participant: str | None = None
-    in_trash: bool = False
 
 
 def insert_session(c: Connection, session: Session) -> None:
@@ -132,12 +115,6 @@ def find_session(c: Connection, session_id: str) -> Session | None:
     row = c.execute(select(sessions).where(*where)).one_or_none()
     return None if row is None else _hydrate(c, [row])[0]
 
-def ids_with_processing(c: Connection, status: ProcessingStatus) -> list[str]:
-    """All sessions with a processing status, newest first, the trash apart."""
-    query = select(sessions.c.id).where(sessions.c.processing == status, sessions.c.trashed_at_ms.is_(None))
-    return list(c.execute(query.order_by(sessions.c.created_at_ms.desc(), sessions.c.id.desc())).scalars())
-
-
 
 def get_session(c: Connection, session_id: str) -> Session:
     """Like `find_session`; raises NotFound."""
@@ -153,6 +130,12 @@ def open_session(c: Connection, session_id: str) -> Session:
     if session.trashed_at_ms is not None:
         raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
     return session
+
+
+def ids_with_processing(c: Connection, status: ProcessingStatus) -> list[str]:
+    """All sessions with a processing status, newest first, the trash apart."""
+    query = select(sessions.c.id).where(sessions.c.processing == status, sessions.c.trashed_at_ms.is_(None))
+    return list(c.execute(query.order_by(sessions.c.created_at_ms.desc(), sessions.c.id.desc())).scalars())
 
 
 def add_cost(c: Connection, session_id: str, usd_micros: int) -> None:
@@ -198,23 +181,10 @@ def session_state(c: Connection, session_id: str) -> SessionState:
     return SessionState(state)
 
 
-def list_sessions(c: Connection, wanted: Filter, *, limit: int, cursor: str | None) -> tuple[list[Session], str | None]:
-    """A page of sessions, newest first, and where the next page begins."""
-    query = select(sessions).where(*_conditions(wanted))
-    if cursor is not None:
-        at_ms, session_id = decode_cursor(cursor, int, str)
-        query = query.where(
-            or_(
-                sessions.c.created_at_ms < at_ms,
-                and_(sessions.c.created_at_ms == at_ms, sessions.c.id < session_id),
-            )
-        )
-    query = query.order_by(sessions.c.created_at_ms.desc(), sessions.c.id.desc()).limit(limit + 1)
-    rows = c.execute(query).all()
-    more = len(rows) > limit
-    rows = rows[:limit]
-    following = encode_cursor(rows[-1].created_at_ms, rows[-1].id) if more else None
-    return _hydrate(c, rows), following
+def get_sessions(c: Connection, ids: Sequence[str]) -> list[Session]:
+    """Those of some sessions that exist, in the order in which they are named."""
+    found = {row.id: row for row in c.execute(select(sessions).where(sessions.c.id.in_(ids)))}
+    return _hydrate(c, [found[key] for key in ids if key in found])
 
 
 def unsettled_mixes(c: Connection) -> list[str]:
@@ -300,32 +270,6 @@ def decode_cursor(cursor: str, *types: type) -> list[object]:
     return key
 
 
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    trashed = sessions.c.trashed_at_ms
-    conditions: list[ColumnElement[bool]] = [trashed.is_not(None) if wanted.in_trash else trashed.is_(None)]
-    if wanted.in_trash:
-        conditions.append(sessions.c.purged_at_ms.is_(None))
-    if wanted.states:
-        conditions.append(sessions.c.state.in_(wanted.states))
-    if wanted.since_ms is not None:
-        conditions.append(sessions.c.created_at_ms >= wanted.since_ms)
-    if wanted.until_ms is not None:
-        conditions.append(sessions.c.created_at_ms < wanted.until_ms)
-    if wanted.device_id is not None:
-        conditions.append(sessions.c.device_id == wanted.device_id)
-    if wanted.tag is not None:
-        conditions.append(exists().where(session_tags.c.session_id == sessions.c.id, session_tags.c.tag == wanted.tag))
-    if wanted.participant is not None:
-        name = wanted.participant
-        conditions.append(
-            exists().where(
-                participants.c.session_id == sessions.c.id,
-                or_(participants.c.name == name, participants.c.id == name),
-            )
-        )
-    return conditions
-
-
 def _hydrate(c: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Session]:
     """Rows to sessions, with one query for each kind of part."""
     ids = [row.id for row in rows]
@@ -357,6 +301,8 @@ def _hydrate(c: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Ses
             resumed_at_ms=row.resumed_at_ms,
             ended_at_ms=row.ended_at_ms,
             completed_at_ms=row.completed_at_ms,
+            recorded_ms=row.recorded_ms,
+            active_since_ms=row.active_since_ms,
             last_activity_at_ms=row.last_activity_at_ms,
             trashed_at_ms=row.trashed_at_ms,
             audio_deleted_at_ms=row.audio_deleted_at_ms,
