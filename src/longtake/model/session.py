@@ -153,8 +153,8 @@ class Covered:
 class Track:
     """One continuous source in a session.
 
-    `reported_at_ms` is its recorder's last heartbeat, `heard_at_ms` its last sign of life (a heartbeat, a segment, or the
-    moment it was asked to record). While it `is_silent` for too long, `health` is degraded at best.
+    `reported_at_ms` is its recorder's last heartbeat, `heard_at_ms` its last sign of life (a heartbeat, a segment, or
+    the moment it was asked to record). While it `is_silent` for too long, `health` is degraded at best.
     `expected_segments` and `expected_ms` are what its recorder says there should be; `length_ns` is where its last
     decoded take ends; `is_ended` that no more is recorded (late segments are still taken); `…_settled` that the lane
     has nothing to do; `covered` how far its decoded segments cover it, None where that has to be counted anew.

@@ -96,6 +96,8 @@ class Watch:
                 silent[one.track_id] = is_silent
         limit_ms = self._patience.interrupted_ms
         suspects = list(dict.fromkeys(one.session_id for one in rows if self._is_missed(one, now_ms, limit_ms)))
+        if not suspects:
+            return Findings(silent=silent, lost={})
         lost = {
             session_id: f"nothing was heard of its recorder for {self._silence_ms(of, now_ms) // 1000} s"
             for session_id, of in recorders.recorders_of(c, suspects[:AT_ONCE]).items()

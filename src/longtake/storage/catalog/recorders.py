@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+from sqlalchemy import Connection, Row, func, or_, select
 
 from longtake.model.lifecycle import RECORDING, SessionState, TrackState
 from longtake.model.session import TrackKind
@@ -30,25 +30,17 @@ class Recorder:
     asked_at_ms: int
 
 
-def _later(column: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
-    return case((column > other, column), else_=other)
-
-
-ASKED_AT = _later(
-    func.coalesce(sessions.c.resumed_at_ms, 0),
-    _later(func.coalesce(sessions.c.paused_at_ms, 0), func.coalesce(sessions.c.started_at_ms, 0)),
-)
-HEARD_AT = func.coalesce(tracks.c.heard_at_ms, ASKED_AT)
-
 RECORDERS = (
     select(
         tracks.c.id.label("track_id"),
         tracks.c.session_id,
         sessions.c.state.label("session_state"),
         tracks.c.is_silent,
-        HEARD_AT.label("heard_at_ms"),
+        tracks.c.heard_at_ms,
         tracks.c.reported_at_ms,
-        ASKED_AT.label("asked_at_ms"),
+        sessions.c.started_at_ms,
+        sessions.c.paused_at_ms,
+        sessions.c.resumed_at_ms,
     )
     .join(sessions, sessions.c.id == tracks.c.session_id)
     .where(
@@ -64,14 +56,27 @@ RECORDERS = (
 def unheard(c: Connection, now_ms: int, before_ms: int) -> list[Recorder]:
     """The recorders last heard before a moment (or, by a clock that was set back, after now), and those that are marked
     as silent."""
-    is_heard = HEARD_AT.between(before_ms, now_ms)
-    where = or_(~is_heard, tracks.c.is_silent.is_(True))
-    return [Recorder(**row) for row in c.execute(RECORDERS.where(where)).mappings()]
+    heard_at = func.coalesce(tracks.c.heard_at_ms, 0)
+    where = or_(heard_at < before_ms, heard_at > now_ms, tracks.c.is_silent.is_(True))
+    return [_recorder(row) for row in c.execute(RECORDERS.where(where))]
 
 
 def recorders_of(c: Connection, session_ids: Sequence[str]) -> dict[str, list[Recorder]]:
     """All recorders of some sessions, by session."""
     found: dict[str, list[Recorder]] = {}
-    for row in c.execute(RECORDERS.where(tracks.c.session_id.in_(session_ids))).mappings():
-        found.setdefault(row["session_id"], []).append(Recorder(**row))
+    for row in c.execute(RECORDERS.where(tracks.c.session_id.in_(session_ids))):
+        found.setdefault(row.session_id, []).append(_recorder(row))
     return found
+
+
+def _recorder(row: Row[tuple[object, ...]]) -> Recorder:
+    asked_at_ms = max(at or 0 for at in (row.started_at_ms, row.paused_at_ms, row.resumed_at_ms))
+    return Recorder(
+        track_id=row.track_id,
+        session_id=row.session_id,
+        session_state=SessionState(row.session_state),
+        is_silent=row.is_silent,
+        heard_at_ms=row.heard_at_ms or asked_at_ms,
+        reported_at_ms=row.reported_at_ms,
+        asked_at_ms=asked_at_ms,
+    )
