@@ -126,11 +126,9 @@ class Mp3s:
             staged.write(held)
             sha256, size_bytes = staged.digest(), staged.size_bytes
             staged.flush()
-            locator = staged.keep()
         except BaseException:
             staged.discard()
             raise
-        self._store.blobs.sync()
         artifact = derived.Artifact(
             session_id=session_id,
             file_type=FILE_TYPE,
@@ -139,5 +137,10 @@ class Mp3s:
             size_bytes=size_bytes,
             made_at_ms=self._store.now_ms(),
         )
-        with self._store.db.write() as c:
-            derived.put_artifact(c, artifact, locator)
+        try:
+            with self._store.db.write() as c:  # named in the transaction: else the collector might take it for a stray
+                locator = staged.keep()
+                self._store.blobs.sync()
+                derived.put_artifact(c, artifact, locator)
+        finally:
+            staged.discard()

@@ -261,21 +261,7 @@ def check_address(addresses: dict[str, Address], track_id: str) -> Address:
 
 
 def _record(stored: Stored, body: Sequence[bytes]) -> Record:
-    """What the pack says of a segment: enough to make its row anew."""
-    segment = stored.segment
-    head = {
-        "kind": "segment",
-        "id": segment.id,
-        "session": stored.session_id,
-        "track": segment.track_id,
-        "index": segment.index,
-        "start_ms": segment.start_ms,
-        "duration_ms": segment.duration_ms,
-        "type": segment.mime_type,
-        "sha256": segment.sha256,
-        "size": segment.size_bytes,
-        "stored_at_ms": segment.stored_at_ms,
-    }
+    head = segments.head_of(stored.segment, stored.session_id)
     return Record(head=head if body else head | {"body": "elsewhere"}, body=body)
 
 

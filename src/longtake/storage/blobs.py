@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,8 @@ from longtake.storage.disk import Disk, translated
 from longtake.storage.packs import PackWriter, Record
 
 MAX_OPEN = 64
+MAX_MOVES = 100_000
+"""Old places of bytes that are remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,10 @@ class Staged(Protocol):
         """Return when its bytes survive a power cut; nothing may be written after it."""
 
     def keep(self) -> Locator:
-        """Give it its final name, flushed before if it was not; durable after the next `sync`. Twice is once."""
+        """Give it its final name, flushed before if it was not; durable after the next `sync`. Twice is once.
+
+        To be called in the write transaction that names it: what has a name and no row may be collected.
+        """
 
     def discard(self) -> None:
         """Forget it unless it was kept; safe to call at any time, also twice."""
@@ -58,6 +64,12 @@ class Blobs(Protocol):
 
     def append(self, store: str, records: Sequence[Record]) -> list[Locator]:
         """Store small bodies; they are durable when it returns."""
+
+    def appended(self, store: str, records: Sequence[Record]) -> AbstractContextManager[list[Locator]]:
+        """The same; within, what was appended is not collected, though no row names it yet.
+
+        Whoever appends within the write transaction that names it does not need this.
+        """
 
     def stage(self) -> Staged:
         """Begin to store a large body."""
@@ -83,6 +95,10 @@ class LocalBlobs:
         self._locks = {store: threading.Lock() for store in self._writers}
         self._open_files: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._open_lock = threading.Lock()
+        self._pinned: Counter[tuple[str, str]] = Counter()
+        self._moved: OrderedDict[tuple[str, str, int], Locator] = OrderedDict()
+        self.moves = 0
+        """How often bytes have been moved: a locator that was kept from before should be looked up again."""
         for name in ("files", "incoming"):
             (folder / name).mkdir(exist_ok=True)
         disk.flush_folder(folder)
@@ -93,11 +109,26 @@ class LocalBlobs:
 
     def append(self, store: str, records: Sequence[Record]) -> list[Locator]:
         with self._locks[store]:
-            key, offsets = self._writers[store].append(records)
+            return self._append(store, records)
+
+    def _append(self, store: str, records: Sequence[Record]) -> list[Locator]:
+        key, offsets = self._writers[store].append(records)
         return [
             Locator(store=store, key=key, offset=offset, size_bytes=record.size_bytes)
             for record, offset in zip(records, offsets, strict=True)
         ]
+
+    @contextmanager
+    def appended(self, store: str, records: Sequence[Record]) -> Iterator[list[Locator]]:
+        with self._locks[store]:
+            locators = self._append(store, records)
+            pins = {(store, locator.key) for locator in locators}
+            self._pinned.update(pins)
+        try:
+            yield locators
+        finally:
+            with self._locks[store]:
+                self._pinned.subtract(pins)
 
     def stage(self) -> StagedFile:
         return StagedFile(self.folder, self._new_id(), self._disk)
@@ -110,9 +141,10 @@ class LocalBlobs:
         if start >= end:
             return b""
         parts = []
-        at = locator.offset + start
-        stop = locator.offset + end
         with self._open_lock:  # a pread takes microseconds; the lock keeps the descriptor from being closed under it
+            locator = self._where(locator)
+            at = locator.offset + start
+            stop = locator.offset + end
             fd = self._descriptor(locator)
             while at < stop:
                 with translated():
@@ -125,6 +157,65 @@ class LocalBlobs:
 
     def path(self, locator: Locator) -> Path:
         return self.folder / locator.store / locator.key
+
+    def sealed(self, store: str) -> list[Path]:
+        """The packs to which nothing is appended any more, and of which nobody is about to name something in a row.
+
+        To be asked within a write transaction: then whatever rows will ever name them are there.
+        """
+        with self._locks[store]:
+            busy = {key for (of, key), pins in self._pinned.items() if of == store and pins > 0}
+            busy.add(self._writers[store].current or "")
+            return sorted(path for path in (self.folder / store).glob("*.pack") if path.name not in busy)
+
+    def current(self, store: str) -> Path | None:
+        """The pack that is being appended to, if one was begun."""
+        name = self._writers[store].current
+        return None if name is None else self.folder / store / name
+
+    def finish(self, store: str) -> None:
+        """Append to another pack from now on."""
+        with self._locks[store]:
+            self._writers[store].close()
+
+    def note_moves(self, moves: Mapping[Locator, Locator]) -> None:
+        """Bytes lie elsewhere now: whoever was told of the old place still finds them."""
+        with self._open_lock:
+            self._moved |= {(old.store, old.key, old.offset): new for old, new in moves.items()}
+            while len(self._moved) > MAX_MOVES:
+                self._moved.popitem(last=False)
+            self.moves += 1
+
+    def remove_pack(self, store: str, key: str) -> None:
+        """Remove a pack in which nothing is alive."""
+        self._forget(store, key)
+        self._disk.remove(self.folder / store / key)
+
+    def withdraw_file(self, key: str) -> Path | None:
+        """Take a file's name away, within the write transaction that decides it; returns what is left to be removed."""
+        left = self.folder / "incoming" / f"{key}.gone.{self._new_id()}"
+        source = self.folder / "files" / key
+        if not source.exists():
+            return None
+        self._disk.rename(source, left)
+        self._forget("files", key)
+        return left
+
+    def remove_withdrawn(self, path: Path) -> None:
+        """Remove what is left of a file; the next start does it if nobody else."""
+        self._disk.remove(path)
+
+    def _forget(self, store: str, key: str) -> None:
+        """Close a file that is kept open for reading: its room is not given back before."""
+        with self._open_lock:
+            fd = self._open_files.pop((store, key), None)
+            if fd is not None:
+                os.close(fd)
+
+    def _where(self, locator: Locator) -> Locator:
+        while (moved := self._moved.get((locator.store, locator.key, locator.offset))) is not None:
+            locator = moved
+        return locator
 
     def close(self) -> None:
         """Close all files."""

@@ -92,6 +92,28 @@ class Database:
                 raise (database_error(error) or error) from error
 
     @contextmanager
+    def write_unchecked(self) -> Iterator[Connection]:
+        """Like `write`, but references between tables are not checked.
+
+        For removing rows to which none refers, as a count says that was compared with the rows: SQLite itself would
+        search whole tables for each of them.
+        """
+        with self._lock:
+            self._check_references("OFF")
+            try:
+                with self.write() as connection:
+                    yield connection
+            finally:
+                self._check_references("ON")
+
+    def _check_references(self, switch: str) -> None:
+        raw = self._writer.raw_connection()
+        try:
+            raw.cursor().execute(f"PRAGMA foreign_keys={switch}").close()
+        finally:
+            raw.close()
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view; never waits for a writer."""
         try:

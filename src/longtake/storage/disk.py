@@ -82,6 +82,11 @@ class Disk:
         with translated():
             source.rename(target)
 
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is not there is no trouble."""
+        with translated():
+            path.unlink(missing_ok=True)
+
     def free_bytes(self, folder: Path) -> int:
         """How much room is left."""
         with translated():

@@ -10,6 +10,7 @@ torn tail, nothing written is ever changed.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -26,8 +27,8 @@ HEADER = struct.Struct(">4sIQI")
 MAGIC = b"LTR1"
 ROLL_BYTES = 256 << 20
 MAX_HEAD_BYTES = 1 << 16
-SEARCH_BYTES = 1 << 20
-"""How much is looked through at a time for the next record behind a damaged one."""
+READ_BYTES = 1 << 20
+"""How much is read at a time."""
 ELSEWHERE = "elsewhere"
 """The `body` in a head whose bytes do not follow it."""
 
@@ -63,6 +64,7 @@ class PackWriter:
         self._fd: int | None = None
         self._name = ""
         self._end = 0
+        self._last = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, records: Sequence[Record]) -> tuple[str, list[int]]:
@@ -96,6 +98,11 @@ class PackWriter:
             return name, offsets
         return self._name, offsets
 
+    @property
+    def current(self) -> str | None:
+        """The pack that the next append goes to, if it was begun."""
+        return None if self._fd is None else self._name
+
     def close(self) -> None:
         """Finish the pack; the next append begins another."""
         if self._fd is not None:
@@ -105,7 +112,9 @@ class PackWriter:
     def _open(self) -> int:
         if self._fd is not None:
             return self._fd
+        # A number is never used again, also when its pack has been collected: somebody may still know it.
         last = max((int(path.stem) for path in self.folder.glob("*.pack")), default=0)
+        last = max(last, self._last)
         for number in itertools.count(last + 1):
             path = self.folder / f"{number:08d}.pack"
             if not path.exists():
@@ -116,7 +125,7 @@ class PackWriter:
         except BaseException:
             os.close(fd)
             raise
-        self._fd, self._name, self._end = fd, path.name, 0
+        self._fd, self._name, self._end, self._last = fd, path.name, 0, number
         return fd
 
 
@@ -175,7 +184,7 @@ def _next_record(file: BinaryIO, at: int, size: int) -> int:
     """Where the next whole record begins, or the end."""
     while at < size:
         file.seek(at)
-        part = file.read(SEARCH_BYTES)
+        part = file.read(READ_BYTES)
         found = part.find(MAGIC)
         if found < 0:
             at += max(1, len(part) - len(MAGIC) + 1)
@@ -184,3 +193,20 @@ def _next_record(file: BinaryIO, at: int, size: int) -> int:
         else:
             at += found + 1
     return size
+
+
+def digest_of(path: Path, offset: int, size_bytes: int) -> str:
+    """SHA-256 of a stretch of a file, in hex."""
+    digest = hashlib.sha256()
+    for part in pieces(path, offset, size_bytes):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def pieces(path: Path, offset: int, size_bytes: int) -> Iterator[bytes]:
+    """A stretch of a file, a piece at a time; shorter where the file is."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        while size_bytes > 0 and (part := file.read(min(READ_BYTES, size_bytes))):
+            yield part
+            size_bytes -= len(part)

@@ -86,8 +86,7 @@ def _store_blocks(
         Record(head={"kind": "block", "owner": owner_id, "number": one.number, "sha256": sha256}, body=[made.payload])
         for (one, made), sha256 in zip(batch, digests, strict=True)
     ]
-    locators = store.blobs.append("derived", records)
-    with store.db.write() as c:
+    with store.blobs.appended("derived", records) as locators, store.db.write() as c:
         have = derived.block_keys(c, owner_id, batch[0][0].number)
         for (one, made), sha256, locator in zip(batch, digests, locators, strict=True):
             block = derived.Block(

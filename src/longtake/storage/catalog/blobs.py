@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, case, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, func, insert, select, tuple_, update
 
 from longtake.model.errors import NotFound
 from longtake.storage.blobs import Locator
 from longtake.storage.prepared import Prepared
-from longtake.storage.tables import blobs
+from longtake.storage.tables import artifacts, blobs, blocks, segments
 
 INSERT = Prepared(insert(blobs))
 LOCATE = select(blobs).where(blobs.c.sha256.in_(bindparam("digests", expanding=True)))
@@ -97,3 +98,43 @@ def release_references(c: Connection, counts: Mapping[str, int], at_ms: int) -> 
             RELEASE_REFERENCES,
             [{"digest": sha256, "fewer": fewer, "at_ms": at_ms} for sha256, fewer in counts.items()],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """Bytes to which nothing refers."""
+
+    sha256: str
+    locator: Locator
+
+
+def orphans(c: Connection, before_ms: int, after: tuple[int, str], limit: int) -> list[tuple[int, Orphan]]:
+    """Bytes without a reference since before a moment, and since when; from behind a position (since, digest)."""
+    since, sha256 = blobs.c.orphaned_at_ms, blobs.c.sha256
+    query = select(blobs).where(since <= before_ms, tuple_(since, sha256) > tuple_(*after), blobs.c.ref_count == 0)
+    return [(row.orphaned_at_ms, _orphan(row)) for row in c.execute(query.order_by(since, sha256).limit(limit))]
+
+
+def referred_to(c: Connection) -> Iterator[str]:
+    """Every digest that a row names, as often as there are such rows."""
+    for table in (segments, blocks, artifacts):
+        yield from c.execution_options(yield_per=1000).execute(select(table.c.sha256)).scalars()
+
+
+def remove_orphans(c: Connection, digests: Sequence[str], before_ms: int) -> list[Orphan]:
+    """Remove the rows of those to which nothing has referred since before a moment; returns which they were."""
+    where = (blobs.c.sha256.in_(digests), blobs.c.ref_count == 0, blobs.c.orphaned_at_ms <= before_ms)
+    found = [_orphan(row) for row in c.execute(select(blobs).where(*where))]
+    c.execute(delete(blobs).where(blobs.c.sha256.in_([one.sha256 for one in found])))
+    return found
+
+
+def held_bytes(c: Connection, store: str) -> dict[str, tuple[int, int]]:
+    """By pack: how many bodies lie in it that a row of bytes names, and their bytes."""
+    query = select(blobs.c.key, func.count(), func.sum(blobs.c.size_bytes)).where(blobs.c.store == store)
+    return {row[0]: (row[1], row[2]) for row in c.execute(query.group_by(blobs.c.key))}
+
+
+def _orphan(row: Row[tuple[object, ...]]) -> Orphan:
+    at = Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes)
+    return Orphan(sha256=row.sha256, locator=at)

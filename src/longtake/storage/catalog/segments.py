@@ -239,6 +239,37 @@ def failed_segments(c: Connection, session_id: str) -> list[Segment]:
     return [_segment(row) for row in c.execute(query.order_by(tracks.c.number, segments.c.number))]
 
 
+def head_of(segment: Segment, session_id: str) -> dict[str, object]:
+    """What the packs say of a segment: enough to make its row anew."""
+    return {
+        "kind": "segment",
+        "id": segment.id,
+        "session": session_id,
+        "track": segment.track_id,
+        "index": segment.index,
+        "start_ms": segment.start_ms,
+        "duration_ms": segment.duration_ms,
+        "type": segment.mime_type,
+        "sha256": segment.sha256,
+        "size": segment.size_bytes,
+        "stored_at_ms": segment.stored_at_ms,
+    }
+
+
+def segments_of_bytes(
+    c: Connection, digests: Sequence[str], limit: int | None = None
+) -> list[tuple[Segment, str]]:
+    """Segments of certain bytes, and their sessions. This reads the whole table: it has no index for it."""
+    query = (
+        select(segments, tracks.c.session_id)
+        .join(tracks, tracks.c.id == segments.c.track_id)
+        .join(sessions, sessions.c.id == tracks.c.session_id)
+        .where(segments.c.sha256.in_(digests), sessions.c.purged_at_ms.is_(None))
+        .limit(limit)
+    )
+    return [(_segment(row), row.session_id) for row in c.execute(query)]
+
+
 def _segment(row: Row[tuple[object, ...]]) -> Segment:
     place = None
     if row.take_start_ns is not None:
