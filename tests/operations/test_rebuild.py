@@ -16,7 +16,7 @@ from longtake.sessions.manager import NewSession, NewTrack
 from longtake.storage import tables
 from longtake.storage.catalog import transcript
 from longtake.storage.disk import Disk
-from longtake.storage.packs import Record, survey
+from longtake.storage.packs import Record, scan
 from longtake.storage.rebuild.run import rebuild
 from tests.conftest import ROOT
 from tests.enrichment.recording import (
@@ -131,13 +131,17 @@ def test_what_was_removed_stays_removed(tmp_path):
         begun = runtime.imports.begin("a file that never came", None)
         runtime.imports.forget(begun.session_id)
         runtime.store.blobs.append("packs", [Record(head={"kind": "purged", "session": purged.id})])
-        runtime.store.blobs.append("packs", [Record(head={"kind": "audio-deleted", "session": silenced.id})])
+        runtime.store.blobs.append(
+            "packs", [Record(head={"kind": "audio-deleted", "session": silenced.id, "at_ms": 7})]
+        )
+        runtime.sessions.change(purged.id, title="told behind the tombstone")
     lose(data)
     assert again(data).deleted_sessions == 2
     with running(data, with_engine=False) as runtime:
         assert ids(runtime) == {silenced.id}
         assert ids(runtime, in_trash=True) == {kept.id}
         assert not runtime.sessions.segments(silenced.id)[0]
+        assert runtime.sessions.get(silenced.id).audio_deleted_at_ms == 7
 
 
 def test_a_correction_of_what_was_heard_survives_and_is_not_doubled(tmp_path):
@@ -171,7 +175,7 @@ def test_a_damaged_record_is_told_and_hides_no_other(tmp_path, what):
         for n in range(3):
             recording.send(n, wav(tone(0.1, hz=300 + n)))
     (pack,) = (data / "packs").iterdir()
-    second = [one for one in survey(pack) if one.head["kind"] == "segment"][1]
+    second = [one for one in scan(pack) if one.head["kind"] == "segment"][1]
     content = bytearray(pack.read_bytes())
     content[second.offset + (100 if what == "body" else -100)] ^= 1
     pack.write_bytes(content)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete
+from sqlalchemy import Connection, Table, delete, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from longtake.model.lifecycle import TrackHealth, TrackState
 from longtake.model.session import LaneStatus, SegmentStatus
 from longtake.storage.journal import KINDS
-from longtake.storage.packs import ELSEWHERE, Broken, Found, survey
+from longtake.storage.packs import ELSEWHERE, Broken, Found, digest_of, survey
 from longtake.storage.rebuild.result import Rebuilt
 from longtake.storage.tables import blobs, segments, sessions, tracks
-
-READ_BYTES = 1 << 20
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that were read and the bytes there are."""
@@ -36,6 +34,7 @@ class Records:
         self.session_of: dict[str, str] = {}
         self.mime_of: dict[str, str | None] = {}
         self.damaged: dict[str, tuple[str, str, int]] = {}
+        self.purged: set[str] = set()
         self.result = result
 
     def read(self) -> None:
@@ -52,13 +51,17 @@ class Records:
 
     def _take(self, pack: Path, found: Found) -> None:
         """One record."""
-        kind = found.head.get("kind")
+        kind, session_id = found.head.get("kind"), found.head.get("session")
+        if session_id in self.purged:
+            return
         if kind == "segment":
             self._take_segment(pack, found)
         elif kind == "purged":
-            self._delete_session(str(found.head["session"]))
+            self._delete_session(str(session_id))
         elif kind == "audio-deleted":
-            self._delete_segments(str(found.head["session"]))
+            self._delete_segments(str(session_id))
+            at_ms = found.head.get("at_ms")
+            self.c.execute(update(sessions).where(sessions.c.id == session_id).values(audio_deleted_at_ms=at_ms))
         elif kind in KINDS:
             self._take_row(pack, str(kind), found)
 
@@ -115,6 +118,7 @@ class Records:
         self.put(table, row)
 
     def _delete_session(self, session_id: str) -> None:
+        self.purged.add(session_id)
         self._delete_segments(session_id)
         gone = self.c.execute(delete(sessions).where(sessions.c.id == session_id)).rowcount
         self.c.execute(delete(tracks).where(tracks.c.session_id == session_id))
@@ -147,20 +151,3 @@ class Records:
             self.c.execute(statement.on_conflict_do_update(index_elements=key, set_=rest))
         else:
             self.c.execute(statement.on_conflict_do_nothing())
-
-
-def digest_of(path: Path, offset: int, size_bytes: int) -> str:
-    """SHA-256 of a stretch of a file, in hex."""
-    digest = hashlib.sha256()
-    for part in pieces(path, offset, size_bytes):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def pieces(path: Path, offset: int, size_bytes: int) -> Iterator[bytes]:
-    """A stretch of a file, a piece at a time; shorter where the file is."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        while size_bytes > 0 and (part := file.read(min(READ_BYTES, size_bytes))):
-            yield part
-            size_bytes -= len(part)

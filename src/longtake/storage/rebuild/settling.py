@@ -11,7 +11,8 @@ from sqlalchemy import delete, func, insert, select, text, update
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.session import Mode, Priority, TrackKind
 from longtake.storage.journal import KINDS
-from longtake.storage.rebuild.records import Records, digest_of
+from longtake.storage.packs import digest_of
+from longtake.storage.rebuild.records import Records
 from longtake.storage.rebuild.result import Lost
 from longtake.storage.tables import blobs, entries, history, jobs, segments, sessions, tracks, utterances
 
@@ -182,7 +183,13 @@ class _Settling:
     def _interrupt(self, session_id: str, state: str) -> None:
         if state != SessionState.INTERRUPTED:
             where = sessions.c.id == session_id
-            self._c.execute(update(sessions).where(where).values(state=SessionState.INTERRUPTED))
+            heard = func.max(0, sessions.c.last_activity_at_ms - sessions.c.active_since_ms)
+            recorded = sessions.c.recorded_ms + func.coalesce(heard, 0)
+            self._c.execute(
+                update(sessions)
+                .where(where)
+                .values(state=SessionState.INTERRUPTED, recorded_ms=recorded, active_since_ms=None)
+            )
             last = select(func.coalesce(func.max(history.c.number), -1)).where(history.c.session_id == session_id)
             step = {
                 "session_id": session_id,

@@ -1,0 +1,171 @@
+"""Disk → rows: the packs tell of every row that nothing else can bring back; what no row names is listed.
+
+And rows → rows: counters and reference counts equal what they count.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Select, Table, and_, func, or_, select
+
+from longtake.model.session import SegmentStatus
+from longtake.storage.database import Database
+from longtake.storage.packs import ELSEWHERE, Broken, digest_of, survey
+from longtake.storage.tables import artifacts, blobs, blocks, segments, sessions, tracks
+from longtake.storage.verify.result import Damage, Verified, What
+
+AT_ONCE = 500
+UNTOLD = "the packs do not tell of it: after a loss of the database it would not come back"
+COPIED = ("packs", "files")
+
+
+def check_packs(data: Path, db: Database, found: Verified, began_ms: int) -> None:
+    """Read the heads of all records; every segment, session and track of before `began_ms` must be told.
+
+    Damages of segments get a `copy` where the same bytes lie whole elsewhere.
+    """
+    wanted = {one.sha256: one.place for one in found.damaged if one.what is What.SEGMENT}
+    copies: dict[str, tuple[str, str, int]] = {}
+    for sha256 in wanted:
+        path = data / "files" / str(sha256)
+        if path.exists() and digest_of(path, 0, path.stat().st_size) == sha256:
+            copies[str(sha256)] = ("files", str(sha256), 0)
+    with closing(sqlite3.connect("")) as told:  # on the disk, and gone when it is closed
+        told.execute("CREATE TABLE told (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        for store in ("packs", "derived"):
+            for pack in sorted((data / store).glob("*.pack")):
+                for one in survey(pack):
+                    if isinstance(one, Broken):
+                        if one.is_tail:
+                            found.torn_tails.append(f"{store}/{pack.name}")
+                        continue
+                    found.records += 1
+                    head = one.head
+                    if store == "packs":
+                        told.execute("INSERT OR IGNORE INTO told VALUES (?)", (_name(head),))
+                    digest, place = head.get("sha256"), (store, pack.name, one.offset)
+                    is_copy = digest in wanted and head.get("body") != ELSEWHERE and store in COPIED
+                    if is_copy and digest_of(pack, one.offset, one.size_bytes) == digest:
+                        copies[str(digest)] = place
+        for damage in _untold(db, lambda name: _is_told(told, name), began_ms):
+            found.damaged.append(damage)
+    found.damaged = [_with_copy(one, copies) for one in found.damaged]
+
+
+def _name(head: dict[str, object]) -> str:
+    """Of what a record tells."""
+    if head.get("kind") == "segment":
+        return f"segment {head['id']}"
+    key = head.get("key")
+    return f"{head.get('kind')} {key[0] if isinstance(key, list) and key else head.get('session')}"
+
+
+def _is_told(told: sqlite3.Connection, name: str) -> bool:
+    return told.execute("SELECT 1 FROM told WHERE id = ?", (name,)).fetchone() is not None
+
+
+def _untold(db: Database, is_told: Callable[[str], bool], began_ms: int) -> Iterator[Damage]:
+    for row in _pages(db, select(sessions.c.id, sessions.c.created_at_ms), sessions.c.id):
+        if row["created_at_ms"] < began_ms and not is_told(f"session {row['id']}"):
+            yield Damage(what=What.RECORD, why=f"the session itself: {UNTOLD}", session_id=str(row["id"]))
+    for row in _pages(
+        db, select(tracks.c.id, tracks.c.session_id, sessions.c.created_at_ms).join(sessions), tracks.c.id
+    ):
+        if row["created_at_ms"] < began_ms and not is_told(f"track {row['id']}"):
+            session_id, track_id = str(row["session_id"]), str(row["id"])
+            yield Damage(what=What.RECORD, why=f"the track: {UNTOLD}", session_id=session_id, track_id=track_id)
+    columns = (segments.c.id, segments.c.track_id, segments.c.number, segments.c.start_ms, segments.c.stored_at_ms)
+    query = select(*columns, segments.c.sha256, tracks.c.session_id).join(tracks, tracks.c.id == segments.c.track_id)
+    for row in _pages(db, query, segments.c.id):
+        if row["stored_at_ms"] < began_ms and not is_told(f"segment {row['id']}"):
+            yield Damage(
+                what=What.RECORD,
+                why=UNTOLD,
+                session_id=str(row["session_id"]),
+                track_id=str(row["track_id"]),
+                index=int(row["number"]),
+                start_ms=row["start_ms"],
+                sha256=str(row["sha256"]),
+            )
+
+
+def _pages(db: Database, query: Select[Any], key: Column[str]) -> Iterator[dict[str, Any]]:
+    last = ""
+    while True:
+        with db.read() as c:
+            rows = c.execute(query.where(key > last).order_by(key).limit(AT_ONCE)).mappings().all()
+        if not rows:
+            return
+        yield from (dict(row) for row in rows)
+        last = str(rows[-1][key.name])
+
+
+def _with_copy(damage: Damage, copies: dict[str, tuple[str, str, int]]) -> Damage:
+    copy = copies.get(str(damage.sha256))
+    if damage.what is not What.SEGMENT or copy is None or f"{copy[0]}/{copy[1]} at {copy[2]}" == damage.place:
+        return damage
+    return replace(damage, copy=copy)
+
+
+def list_unreferenced(data: Path, db: Database, found: Verified) -> None:
+    """Files and bytes in packs that no row names: left by a crash or a deletion, for the collector."""
+    folder = data / "files"
+    names = iter(sorted(path.name for path in folder.iterdir())) if folder.exists() else iter(())
+    while part := [name for name, _ in zip(names, range(AT_ONCE), strict=False)]:
+        with db.read() as c:
+            known = set(c.execute(select(blobs.c.key).where(blobs.c.store == "files", blobs.c.key.in_(part))).scalars())
+        for name in part:
+            if name not in known:
+                found.unreferenced_files.append(name)
+                found.unreferenced_bytes += (folder / name).stat().st_size
+
+
+def check_counters(db: Database, found: Verified, session_id: str | None) -> None:
+    """Compare each counter with its rows, in one view of the database."""
+    own = tracks.c.session_id == session_id if session_id is not None else tracks.c.id.is_not(None)
+    of_track = segments.c.track_id == tracks.c.id
+    counted: dict[str, ColumnElement[int]] = {
+        f"n_{status.value}": select(func.count())
+        .where(of_track, segments.c.status == status.value)
+        .correlate(tracks)
+        .scalar_subquery()
+        for status in SegmentStatus
+    }
+    size = select(func.coalesce(func.sum(segments.c.size_bytes), 0)).where(of_track).correlate(tracks)
+    counted["size_bytes"] = size.scalar_subquery()
+    wrong = or_(*(tracks.c[name] != count for name, count in counted.items()))
+    with db.read() as c:
+        for row in c.execute(select(tracks.c.id, tracks.c.session_id).where(own, wrong)):
+            found.damaged.append(
+                Damage(
+                    what=What.COUNTER,
+                    why="the track's counters are not its segments",
+                    session_id=row.session_id,
+                    track_id=row.id,
+                )
+            )
+        if session_id is None:
+            for sha256, counted_as, n in c.execute(wrong_references()):
+                why = f"{counted_as} references are counted where there are {n}"
+                found.damaged.append(Damage(what=What.COUNTER, why=why, sha256=sha256))
+
+
+def wrong_references() -> Select[Any]:
+    """(sha256, ref_count, n) of the blobs that are not referred to by as many rows as they say."""
+
+    def uses(table: Table) -> Select[tuple[str]]:
+        return select(table.c.sha256)
+
+    every = uses(segments).union_all(uses(blocks), uses(artifacts)).subquery()
+    counted = select(every.c.sha256, func.count().label("n")).group_by(every.c.sha256).subquery()
+    n = func.coalesce(counted.c.n, 0)
+    query = select(blobs.c.sha256, blobs.c.ref_count, n.label("n"))
+    return query.select_from(blobs.outerjoin(counted, counted.c.sha256 == blobs.c.sha256)).where(
+        and_(blobs.c.ref_count != n)
+    )
