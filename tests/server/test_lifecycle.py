@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from longtake.model.lifecycle import SESSION, SessionEvent, SessionState, TrackState
+
 
 def post(served, session_id, step, **kwargs):
     return served.client.post(f"/api/sessions/{session_id}/{step}", **kwargs)
@@ -102,3 +104,48 @@ def test_a_refused_permission_is_named(idle):
     url = f"/api/sessions/{session_id}/tracks/{track_id}/status"
     track = idle.client.put(url, json={"permissions": {"microphone": False, "camera": True}}).json()
     assert track["error"] == "permission refused: microphone"
+
+
+def test_thirty_two_callers_with_every_command_leave_a_legal_history(idle):
+    """Each is obeyed or told where the session is and what is possible; the history is a walk through the table."""
+    session_id = idle.create()
+    track_id = idle.track(session_id)
+    url = f"/api/sessions/{session_id}/tracks/{track_id}/status"
+    steps = ("start", "pause", "resume", "reset")
+
+    def ask(number):
+        if number % 5 == 4:
+            return idle.client.put(url, json={"state": ["active", "paused", "stopped"][number % 3]})
+        return post(idle, session_id, steps[number % 5])
+
+    with ThreadPoolExecutor(32) as threads:
+        answers = list(threads.map(ask, range(320)))
+    assert {answer.status_code for answer in answers} == {200, 409}
+    for answer in answers:
+        if answer.status_code == 409:
+            problem = answer.json()
+            assert problem["code"] == "illegal_transition"
+            assert problem["state"] in (*SessionState, *TrackState)
+            assert isinstance(problem["allowed"], list)
+    history = idle.client.get(f"/api/sessions/{session_id}/history").json()["items"]
+    at = SessionState(history[0]["to_state"])
+    for step in history[1:]:
+        assert step["from_state"] == at
+        at = SESSION[at][SessionEvent(step["event"])]
+        assert (step["to_state"], bool(step["actor"]), bool(step["at"])) == (at, True, True)
+    assert idle.client.get(f"/api/sessions/{session_id}").json()["state"] == at
+    won = sum(answer.status_code == 200 and answer.request.method == "POST" for answer in answers)
+    assert won == sum(step["event"] in ("start_requested", "pause_requested", "resume_requested") for step in history)
+
+
+def test_one_of_thirty_two_callers_resets_a_track(idle):
+    session_id = idle.create()
+    track_id = idle.track(session_id)
+    url = f"/api/sessions/{session_id}/tracks/{track_id}/status"
+    idle.client.put(url, json={"state": "stopped"})
+    with ThreadPoolExecutor(32) as threads:
+        wanted = ["idle" if number == 7 else "paused" for number in range(32)]
+        answers = list(threads.map(lambda one: idle.client.put(url, json={"state": one}), wanted))
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 31}
+    assert answers[7].status_code == 200
+    assert all(answer.json()["allowed"] for answer in answers if answer.status_code == 409)
