@@ -42,11 +42,14 @@ from longtake.media.sandbox import MediaSource, Sandbox
 from longtake.media.sandbox_wire import Limits as DecodeLimits
 from longtake.model.errors import DataFolderInUse, MediaError, NotFound, StorageFailed
 from longtake.model.lifecycle import SessionState
+from longtake.sessions.attachments import Attachments
+from longtake.sessions.deletion import Deletion
 from longtake.sessions.health import Patience, Watch
 from longtake.sessions.imports import Imports
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.manager import Sessions
 from longtake.sessions.recorders import Recorders
+from longtake.sessions.remarks import Remarks
 from longtake.sessions.rounds import Rounds
 from longtake.sessions.transcripts import Transcripts
 from longtake.sessions.upkeep import Upkeep
@@ -55,13 +58,16 @@ from longtake.settings import Settings
 from longtake.speech import models
 from longtake.speech.worker import SpeechWorker
 from longtake.storage.blobs import LocalBlobs
+from longtake.storage.cache import ByteCache
 from longtake.storage.catalog import blobs, sessions
+from longtake.storage.collect import Collector
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk
 from longtake.storage.journal import Journal
 from longtake.storage.store import Store
 
 HEAD_BYTES = 4096
+MS_PER_HOUR = 3_600_000
 AUTO = "auto"
 LONGEST_TICK_S = 5.0
 """How often, at the least, somebody looks whether recorders are still there."""
@@ -137,7 +143,11 @@ class Runtime:
     upkeep: Upkeep
     rounds: Rounds
     imports: Imports
+    deletion: Deletion
+    collector: Collector
+    attachments: Attachments
     transcripts: Transcripts
+    remarks: Remarks
     playback: Playback
     files: Files
     lanes: Lanes
@@ -198,7 +208,13 @@ class Runtime:
         work = Work(store, check_engine)
         manager, lifecycle = Sessions(store, work), Lifecycle(store, work)
         recorders = Recorders(store, lifecycle)
-        watch, upkeep, rounds = _rounds(settings, store, work, lifecycle)
+        cache = ByteCache(settings.attachment_cache_bytes)
+        deletion = Deletion(store, work, trash_ms=round(settings.trash_hours * MS_PER_HOUR), forget=cache.forget)
+        collector = Collector(db, local, now_ms=clock, deletions=lambda: deletion.count)
+        attachments = Attachments(store, cache)
+        closing.callback(attachments.write)
+        chores = (deletion.purge_expired, lambda: collector.collect(round(settings.gc_hours * MS_PER_HOUR)))
+        watch, upkeep, rounds = _rounds(settings, store, work, lifecycle, chores)
         imports = Imports(store, manager, lifecycle)
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
         closing.callback(sandbox.close)
@@ -230,6 +246,9 @@ class Runtime:
         closing.callback(receiver.close)
         closing.callback(files.close)
         closing.callback(rounds.close)
+        closing.callback(collector.close)
+        closing.callback(deletion.close)
+        deletion.recover()
         if with_engine:
             sandbox.start()
             saga.recover()
@@ -250,7 +269,11 @@ class Runtime:
             upkeep=upkeep,
             rounds=rounds,
             imports=imports,
+            deletion=deletion,
+            collector=collector,
+            attachments=attachments,
             transcripts=Transcripts(store, work),
+            remarks=Remarks(store, manager),
             playback=playback,
             files=files,
             lanes=lanes,
@@ -308,7 +331,9 @@ def _processing(
     return lanes, saga, engine
 
 
-def _rounds(settings: Settings, store: Store, work: Work, lifecycle: Lifecycle) -> tuple[Watch, Upkeep, Rounds]:
+def _rounds(
+    settings: Settings, store: Store, work: Work, lifecycle: Lifecycle, chores: tuple[Callable[[], object], ...]
+) -> tuple[Watch, Upkeep, Rounds]:
     """What looks after sessions that nobody looks after."""
     degraded_s, interrupted_s = settings.degraded_after_s, settings.interrupted_after_s
     patience = Patience(degraded_ms=round(1000 * degraded_s), interrupted_ms=round(1000 * interrupted_s))
@@ -317,8 +342,9 @@ def _rounds(settings: Settings, store: Store, work: Work, lifecycle: Lifecycle) 
         store,
         work,
         lifecycle,
-        idle_ms=round(settings.idle_hours * 3_600_000),
+        idle_ms=round(settings.idle_hours * MS_PER_HOUR),
         waiting_ms=round(settings.waiting_minutes * 60_000),
+        chores=chores,
     )
     rounds = Rounds(
         watch.look,

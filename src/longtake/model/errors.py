@@ -24,6 +24,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -141,6 +142,15 @@ class Invalid(Rejected):
 
     code = "invalid_request"
     http_status = 422
+
+
+class UnknownPhase(Invalid):
+    """The session has no such phase."""
+
+    code = "unknown_phase"
+
+    def __init__(self, phase: str, phases: Sequence[str]) -> None:
+        super().__init__(f"{phase!r} is none of the session's phases: {', '.join(phases)}", phases=list(phases))
 
 
 class DigestMismatch(Invalid):

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from longtake.model.coverage import NOTHING, Coverage, Figures, cover, cover_all, coverage, figures
 from longtake.model.errors import Conflict, Invalid
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
+from longtake.model.remarks import PhaseChange
 from longtake.model.session import (
     AUDIO_KINDS,
     Covered,
@@ -27,7 +28,7 @@ from longtake.model.session import (
     Transition,
 )
 from longtake.sessions.work import Work
-from longtake.storage.catalog import library, segments, sessions, tracks
+from longtake.storage.catalog import library, remarks, segments, sessions, tracks
 from longtake.storage.store import Store
 
 ROLES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -111,6 +112,9 @@ class Sessions:
         )
         with self._store.db.write() as c:
             sessions.insert_session(c, session)
+            if session.phase is not None:
+                begun = PhaseChange(phase=session.phase, at_ms=now_ms, start_ms=0, actor=actor)
+                remarks.insert_phase(c, session.id, begun)
             step = Transition(at_ms=now_ms, from_state=None, to_state=state, event="created", actor=actor)
             sessions.record(c, session.id, [step])
         self._store.bus.publish("session_status", session.id, state=state.value, processing=session.processing.value)
