@@ -60,6 +60,11 @@ class Settings(BaseSettings):
     waiting_minutes: float = Field(
         30.0, gt=0, description="The same for a session that waits for its second participant."
     )
+    trash_hours: float = Field(24.0, ge=0, description="How long a deleted session lies in the trash.")
+    gc_hours: float = Field(
+        24.0, ge=0, description="How long bytes are kept that nothing refers to any more, such as those of the deleted."
+    )
+    attachment_cache_bytes: int = Field(64 * MIB, ge=0, description="Memory for stored bytes that are asked for often.")
     log_level: str = Field("info", description="debug, info, warning or error.")
 
     @classmethod

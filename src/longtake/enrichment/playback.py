@@ -290,8 +290,8 @@ class Playback:
             return self._whole(c, session_id, what).version
 
     def _layout(self, c: Connection, shown: Shown) -> Layout:
-        """How the M4A of a whole recording is laid out; the last few are remembered."""
-        version = shown.version
+        """How the M4A of a whole recording is laid out; the last few are remembered, until bytes are moved."""
+        version = f"{shown.version} {self._store.blobs.moves}"
         with self._lock:
             known = self._layouts.get(version)
             if known is not None:
@@ -309,7 +309,7 @@ class Playback:
             parts=[locator for _, locator in found],
             starts=ends[:-1],
             size_bytes=ends[-1],
-            etag=version,
+            etag=shown.version,
             mime_type="audio/mp4",
         )
         layout = Layout(file=file, total_samples=total_samples, channels=channels)

@@ -73,7 +73,10 @@ class DecodedSegments:
             segment.release()
 
     def _start(self, sha256: str) -> Decoding:
-        return self._sandbox.open(self._locate(sha256))
+        try:
+            return self._sandbox.open(self._locate(sha256))
+        except FileNotFoundError:  # its bytes were moved between the two
+            return self._sandbox.open(self._locate(sha256))
 
     def _free(self, live: list[tuple[str, DecodedSegment]]) -> None:
         """Release what is beyond the budget, never the segment just asked for. What was learnt stays."""
