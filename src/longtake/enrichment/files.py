@@ -17,11 +17,11 @@ from longtake.enrichment.documents import Document, to_json, to_markdown, to_srt
 from longtake.enrichment.eventlog import write_log
 from longtake.enrichment.mp3 import Mp3s
 from longtake.enrichment.playback import AUDIO, Playback, Readable, not_ready
-from longtake.model.coverage import coverage
-from longtake.model.errors import NotFound, NotReady
+from longtake.model.errors import AudioDeleted, NotFound, NotReady
 from longtake.model.lifecycle import JobState, SessionState
 from longtake.model.session import AUDIO_KINDS, Session
-from longtake.storage.catalog import segments, sessions, transcript
+from longtake.sessions.manager import coverage_of
+from longtake.storage.catalog import sessions, transcript
 from longtake.storage.store import Store
 
 PIECE_BYTES = 1 << 20
@@ -118,8 +118,8 @@ class Files:
         except NotReady as error:
             waiting = ("waiting", int(str(error.fields.get("progress", 0))), None)
             states = dict.fromkeys((name for name, kind in TYPES.items() if kind.is_sound), waiting)
-        except NotFound:
-            pass  # nothing was recorded
+        except (NotFound, AudioDeleted):
+            pass  # nothing was recorded, or it is no longer there
         text = ready if _is_written(session) else ("waiting", 0, None)
         states |= {name: text for name, kind in TYPES.items() if not kind.is_sound}
         return [
@@ -160,6 +160,8 @@ class Files:
         for name in TYPES:
             try:
                 download = self.open(session_id, name, wait_s=None)
+            except AudioDeleted:
+                continue
             except NotFound as error:
                 if error.code == "media_not_found":  # nothing was recorded
                     continue
@@ -174,11 +176,7 @@ class Files:
             session = sessions.get_session(c, session_id)
             found = transcript.find_outline(c, session_id)
             covered = {
-                track.id: coverage(
-                    segments.segments_of(c, track.id),
-                    expected_ms=track.expected_ms,
-                    expected_segments=track.expected_segments or session.expected_segments,
-                )
+                track.id: coverage_of(c, session, track)
                 for track in session.tracks
                 if track.kind in AUDIO_KINDS
             }

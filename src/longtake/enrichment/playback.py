@@ -28,7 +28,7 @@ from longtake.media.mp4 import fragment, init_segment, progressive_header
 from longtake.media.playlist import PlaylistItem, block_duration_s, block_uri, media_playlist
 from longtake.media.timeline_pcm import Pcm, TrackPcm
 from longtake.media.waveform import BLOCK_BUCKETS, BUCKET_SAMPLES, peaks_from_bytes, reduce_peaks
-from longtake.model.errors import Invalid, NotFound, NotReady
+from longtake.model.errors import AudioDeleted, Invalid, NotFound, NotReady
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import AUDIO_KINDS, LaneStatus, Session, Track
 from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples
@@ -347,6 +347,8 @@ class Playback:
 
     def _owner(self, session: Session, what: str) -> tuple[str, tuple[Track, ...]]:
         """Whose blocks it has, and the tracks that are heard in it."""
+        if session.audio_deleted_at_ms is not None:
+            raise AudioDeleted(session.id, session.audio_deleted_at_ms)
         if what == AUDIO:
             return session.id, tuple(track for track in session.tracks if track.kind in AUDIO_KINDS)
         for track in session.tracks:

@@ -197,7 +197,7 @@ class Lanes:
                 self._failures.pop(name, None)
         except Exception as error:  # noqa: BLE001 - one lane must never stop the others
             has_failed = True
-            if not self._stopping.is_set():
+            if not self._stopping.is_set() and not self._is_deleted(session_id):
                 self._failed(name, error)
         finally:
             with self._lock:
@@ -210,6 +210,15 @@ class Lanes:
             if did:
                 self._happened(session_id)
             self._wake.set()
+
+    def _is_deleted(self, session_id: str) -> bool:
+        """Whether the session, or what was recorded in it, was deleted under the lane: then it has come to its end."""
+        try:
+            with self._store.db.read() as c:
+                sessions.check_recorded(c, session_id)
+        except Rejected:
+            return True
+        return False
 
     def _failed(self, name: tuple[str, str], error: Exception) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from longtake.enrichment.locks import SessionLocks
 from longtake.enrichment.pump import is_permanent
 from longtake.enrichment.stages import PERCENT, Stage, Stages
-from longtake.model.errors import Cancelled, LongtakeError, Unavailable
+from longtake.model.errors import Cancelled, LongtakeError, NotFound, Unavailable
 from longtake.model.lifecycle import JOB, JobEvent, JobState, follow
 from longtake.model.session import Job
 from longtake.storage.catalog import jobs
@@ -62,7 +62,10 @@ class Saga:
 
     def run_stage(self, job_id: str, claim: int, name: str) -> bool:
         """Run one stage of a claimed job; returns False when there is nothing more to do under this claim."""
-        job = self._get(job_id)
+        try:
+            job = self._get(job_id)
+        except Cancelled:
+            return False
         if job.status is not JobState.PROCESSING or job.claims != claim:
             return False
         if name in job.done:
@@ -81,13 +84,16 @@ class Saga:
         except Exception as error:  # noqa: BLE001 - whatever a stage raises, the job's row says it
             if self._stopping.is_set():
                 self._put_back(job)
-            else:
+            elif not self._is_over(job):
                 self._fail(job, error)
             return False
 
     def abandoned(self, job_id: str, claim: int, error: Exception) -> None:
         """The engine gave up a job between two stages: it is tried again, or the next start finds it."""
-        job = self._get(job_id)
+        try:
+            job = self._get(job_id)
+        except Cancelled:
+            return
         if job.status is JobState.PROCESSING and job.claims == claim and not self._stopping.is_set():
             self._fail(job, error)
 
@@ -110,8 +116,20 @@ class Saga:
             raise Cancelled(f"job {job.id} was cancelled")
 
     def _get(self, job_id: str) -> Job:
-        with self._store.db.read() as c:
-            return jobs.get_job(c, job_id)
+        """A job; raises Cancelled when it went with its session."""
+        try:
+            with self._store.db.read() as c:
+                return jobs.get_job(c, job_id)
+        except NotFound as error:
+            raise Cancelled(f"job {job_id} was deleted") from error
+
+    def _is_over(self, job: Job) -> bool:
+        """Whether somebody cancelled or deleted it: whatever went wrong, went wrong for that."""
+        try:
+            now = self._get(job.id)
+        except Cancelled:
+            return True
+        return now.status is not JobState.PROCESSING or now.claims != job.claims
 
     def _claim(self, job: Job) -> bool:
         with self._store.db.write() as c:

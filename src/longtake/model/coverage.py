@@ -24,6 +24,8 @@ class Cause(StrEnum):
     """The recorder itself left a hole: the segments on both sides are there."""
     TAIL = "tail"
     """Segments at the end, announced by the recorder, never arrived."""
+    DELETED = "deleted"
+    """Somebody deleted what was recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,13 @@ def figures(so_far: Covered, *, expected_ms: int | None = None, expected_segment
         stored_ms=ns_to_ms(so_far.stored_ns),
         gap_count=(gap_count or int(is_missing)) + so_far.damaged_count,
     )
+
+
+def deleted(length_ns: int, expected_ms: int | None) -> Coverage:
+    """Of a track whose recordings were deleted: one gap as long as it was."""
+    whole_ms = max(ns_to_ms(length_ns), expected_ms or 0)
+    gaps = (Gap(start_ms=0, end_ms=whole_ms, cause=Cause.DELETED),) if whole_ms else ()
+    return Coverage(expected_ms=whole_ms, stored_ms=0, gaps=gaps)
 
 
 def cover_all(segments: Iterable[Segment]) -> Covered:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from longtake.model.coverage import NOTHING, Coverage, Figures, cover, cover_all, coverage, figures
+from longtake.model.coverage import NOTHING, Coverage, Figures, cover, cover_all, coverage, deleted, figures
 from longtake.model.errors import Conflict, Invalid
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.remarks import PhaseChange
@@ -244,11 +244,7 @@ class Sessions:
             return [
                 TrackCoverage(
                     track=track,
-                    coverage=coverage(
-                        segments.segments_of(c, track.id),
-                        expected_ms=track.expected_ms,
-                        expected_segments=track.expected_segments or session.expected_segments,
-                    ),
+                    coverage=coverage_of(c, session, track),
                 )
                 for track in session.tracks
                 if track.kind in AUDIO_KINDS
@@ -257,6 +253,9 @@ class Sessions:
     def figures(self, session: Session) -> list[Figures]:
         """The coverage of each track of sound in figures: at the same cost for a session of any length."""
         sound = [track for track in session.tracks if track.kind in AUDIO_KINDS]
+        if session.audio_deleted_at_ms is not None:
+            gone = [deleted(track.length_ns, track.expected_ms) for track in sound]
+            return [Figures(expected_ms=one.expected_ms, stored_ms=0, gap_count=len(one.gaps)) for one in gone]
         covered = [track.covered for track in sound if not track.counts.pending]
         if None in covered or len(covered) < len(sound):
             with self._store.db.read() as c:
@@ -278,6 +277,7 @@ class Sessions:
             raise Invalid("balance lies between 0 (microphone only) and 1 (system only)")
         with self._store.db.write() as c:
             session = sessions.open_session(c, session_id)
+            sessions.check_recorded(c, session_id)
             from_ns = session.length_ns if at_ns is None else at_ns
             steps = [(0, balance)]
             if session.state is not SessionState.COMPLETED and session.length_ns:
@@ -300,6 +300,17 @@ def _covered(c: Connection, track: Track) -> Covered:
     for segment in waiting:
         covered, _ = cover(covered, segment)
     return covered
+
+
+def coverage_of(c: Connection, session: Session, track: Track) -> Coverage:
+    """What a track should have and has."""
+    if session.audio_deleted_at_ms is not None:
+        return deleted(track.length_ns, track.expected_ms)
+    return coverage(
+        segments.segments_of(c, track.id),
+        expected_ms=track.expected_ms,
+        expected_segments=track.expected_segments or session.expected_segments,
+    )
 
 
 def _title(title: str | None, now_ms: int) -> str:

@@ -55,6 +55,8 @@ class Work:
             self._check_engine(str(engine))
         with self._store.db.write() as c:
             sessions.open_session(c, session_id)
+            if engine is not None:
+                sessions.check_recorded(c, session_id)  # nothing is there that could be heard anew
             active = jobs.active_job(c, session_id)
             if active is not None:
                 raise JobActive(f"job {active.id} of this session is {active.status.value}", job_id=active.id)
