@@ -148,13 +148,13 @@ class CarefulDetector:
     def rate(self, pcm: NDArray[np.int16]) -> NDArray[np.float32]:
         """Speech probabilities of what was just read."""
         for died in count():
-            if self._deaths.kills(*self._window) >= MAX_KILLS:
-                return np.zeros(-(-len(pcm) // FRAME), np.float32)
             try:
                 return self._rate(pcm)
             except EngineError as error:
                 if not error.died or self._stopping.is_set():
                     raise
                 self._deaths.count_all(*self._window)
+                if self._deaths.kills(*self._window) >= MAX_KILLS:
+                    return np.zeros(-(-len(pcm) // FRAME), np.float32)
                 self._stopping.wait(BACK_OFF_S * 2**died)
         raise AssertionError("unreachable")

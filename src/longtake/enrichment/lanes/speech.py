@@ -235,8 +235,11 @@ class SpeechLane:
             if placed is None:
                 continue
             start, end = ns_to_samples(placed.start_ns, SPEECH_HZ), ns_to_samples(placed.end_ns, SPEECH_HZ)
+            is_set_aside = segment.kills >= MAX_KILLS
             error = next((f.error for f in failed if f.cut.start < end and f.cut.end > start), None)
-            if error is None and end <= until and segment.kills >= MAX_KILLS:
+            if error is not None and error.code == "segment_set_aside" and not is_set_aside:
+                error = None  # its neighbour is the culprit
+            if error is None and is_set_aside and end <= until:
                 error = recognisers_died(segment.kills)  # the detector died of it
             if error is not None:
                 segments.update_segment(
