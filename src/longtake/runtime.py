@@ -51,6 +51,7 @@ from longtake.sessions.manager import Sessions
 from longtake.sessions.recorders import Recorders
 from longtake.sessions.remarks import Remarks
 from longtake.sessions.rounds import Rounds
+from longtake.sessions.room import Room
 from longtake.sessions.transcripts import Transcripts
 from longtake.sessions.upkeep import Upkeep
 from longtake.sessions.work import Work
@@ -143,6 +144,7 @@ class Runtime:
     upkeep: Upkeep
     rounds: Rounds
     imports: Imports
+    room: Room
     deletion: Deletion
     collector: Collector
     attachments: Attachments
@@ -269,6 +271,12 @@ class Runtime:
             upkeep=upkeep,
             rounds=rounds,
             imports=imports,
+            room=Room(
+                store,
+                lambda: disk.free_bytes(settings.data),
+                reserve_bytes=settings.min_free_bytes,
+                min_minutes=settings.min_recording_minutes,
+            ),
             deletion=deletion,
             collector=collector,
             attachments=attachments,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 from typing import Annotated
 
 from pydantic import Field
@@ -45,6 +46,9 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(
         64 * MIB, ge=0, description="Room that is kept free on the disk: a body that would use it is answered with 507."
     )
+    min_recording_minutes: float = Field(
+        10.0, ge=0, description="Of so much recording there must be room on the disk, or none is begun (507)."
+    )
     media_workers: int = Field(2, ge=1, description="Media lanes that run at once.")
     job_workers: int = Field(5, ge=1, description="Enrichment jobs that run at once.")
     utterance_timeout_s: float = Field(120.0, gt=0, description="Longest time the engine may take for one utterance.")
@@ -66,6 +70,9 @@ class Settings(BaseSettings):
     )
     attachment_cache_bytes: int = Field(64 * MIB, ge=0, description="Memory for stored bytes that are asked for often.")
     log_level: str = Field("info", description="debug, info, warning or error.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="json, text, or auto: text on a terminal, else json."
+    )
 
     @classmethod
     def settings_customise_sources(

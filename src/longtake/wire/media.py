@@ -60,12 +60,12 @@ class SessionFigures(Answer):
 
 
 class StorageFigures(Answer):
-    """What is stored; `hours_left` of recording at the size that an hour has had so far."""
+    """What is stored; `hours_left` for what is being recorded now, or one microphone."""
 
     total_bytes: int
     by_kind: dict[str, int]
     free_bytes: int
-    hours_left: float | None
+    hours_left: float
 
 
 class StatsAnswer(Answer):

@@ -246,6 +246,31 @@ class SessionAnswer(Answer):
         return _fitted(_answer(session, coverage, task_ids))
 
 
+class RoomAnswer(Answer):
+    """How long the disk has room for it; `warning` when that is less than was announced, or than an hour."""
+
+    room_bytes: int
+    bytes_per_hour: int
+    minutes_left: float
+    warning: str | None
+
+
+class StartedAnswer(SessionAnswer):
+    """A session that is being recorded."""
+
+    storage: RoomAnswer
+
+    @classmethod
+    def of_started(
+        cls, session: SessionAnswer, *, room_bytes: int, bytes_per_hour: int, minutes_left: float, warning: str | None
+    ) -> StartedAnswer:
+        """From a session's metadata and a forecast."""
+        room = RoomAnswer(
+            room_bytes=room_bytes, bytes_per_hour=bytes_per_hour, minutes_left=minutes_left, warning=warning
+        )
+        return cls(**dict(session), storage=room)
+
+
 class SegmentStatusAnswer(Answer):
     """A segment's status in a list of sessions."""
 

@@ -8,16 +8,25 @@ from longtake.server.api.common import READ, RECORD, SessionId, problems
 from longtake.server.routing import ApiRoute, Run, Views
 from longtake.sessions.lifecycle import Announced
 from longtake.wire.base import Page
-from longtake.wire.sessions import EndRequest, SessionAnswer, TransitionAnswer
+from longtake.wire.sessions import EndRequest, SessionAnswer, StartedAnswer, TransitionAnswer
 
 router = APIRouter(route_class=ApiRoute, tags=["lifecycle"])
 STEP = problems(404, 409, 507)
 
 
 @router.post("/api/sessions/{session_id}/start", dependencies=RECORD, responses=STEP)
-def start_session(session_id: SessionId, run: Run, views: Views) -> SessionAnswer:
+def start_session(session_id: SessionId, run: Run, views: Views) -> StartedAnswer:
     """Begin to record: walks and records all states to `active`, unless the chosen sources lack a permission."""
-    return views.of(run.lifecycle.start(session_id))
+    run.sessions.get(session_id)
+    prospect = run.room.check(session_id)
+    session = views.of(run.lifecycle.start(session_id))
+    return StartedAnswer.of_started(
+        session,
+        room_bytes=max(0, prospect.forecast.room_bytes),
+        bytes_per_hour=prospect.forecast.bytes_per_hour,
+        minutes_left=round(prospect.forecast.minutes_left, 1),
+        warning=prospect.warning,
+    )
 
 
 @router.post("/api/sessions/{session_id}/pause", dependencies=RECORD, responses=STEP)

@@ -19,7 +19,6 @@ from longtake.wire.media import HealthAnswer, SessionFigures, StatsAnswer, Stora
 
 router = APIRouter(route_class=ApiRoute, tags=["operation"])
 UNWELL: dict[int | str, dict[str, Any]] = {503: {"model": HealthAnswer, "description": "It is not; see `problems`."}}
-MS_PER_HOUR = 3_600_000
 
 
 @router.get("/api/stats", dependencies=READ)
@@ -41,7 +40,7 @@ def get_stats(run: Run) -> StatsAnswer:
             total_bytes=total,
             by_kind=dict(found.bytes_by_store),
             free_bytes=free,
-            hours_left=free * found.recorded_ms / total / MS_PER_HOUR if total and found.recorded_ms else None,
+            hours_left=run.room.now().hours_left,
         ),
         queue=QueueAnswer.of(run.work.queue(), run.settings.job_workers),
         devices=found.devices,

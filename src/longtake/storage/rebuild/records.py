@@ -56,6 +56,8 @@ class Records:
             return
         if kind == "segment":
             self._take_segment(pack, found)
+        elif kind == "body":  # bytes that were moved apart from what names them
+            self._take_body(pack, found)
         elif kind == "purged":
             self._delete_session(str(session_id))
         elif kind == "audio-deleted":
@@ -85,6 +87,10 @@ class Records:
             "attempts": 0,
         }
         self.put(segments, row)
+        self._take_body(pack, found)
+
+    def _take_body(self, pack: Path, found: Found) -> None:
+        head: dict[str, Any] = found.head
         if head.get("body") == ELSEWHERE:
             return
         at = ("packs", pack.name, found.offset)
