@@ -15,6 +15,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
@@ -67,11 +68,27 @@ class Database:
         event.listen(self._readers, "connect", _query_only)
 
     def migrate(self) -> None:
-        """Bring the file to the newest schema; makes it when it is not there."""
+        """Bring the file to the newest schema; makes it when it is not there.
+
+        Foreign keys sleep meanwhile: SQLite changes a table by making it anew, and dropping the old one would delete
+        every row of others that refers to it. They are checked before what was done is committed.
+        """
         with MIGRATING, self._lock, self._writer.connect() as connection:
-            command.upgrade(alembic_config(connection), "head")
-            lookups.ensure(connection)
-            connection.commit()
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.execute("PRAGMA foreign_keys=OFF").close()  # has no effect within a transaction
+            try:
+                before = MigrationContext.configure(connection).get_current_revision()
+                command.upgrade(alembic_config(connection), "head")
+                after = MigrationContext.configure(connection).get_current_revision()
+                dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first() if after != before else None
+                if dangling is not None:
+                    raise StorageFailed(f"migrating {before} to {after} would leave {tuple(dangling)} without its row")
+                lookups.ensure(connection)
+                connection.commit()
+            finally:
+                connection.rollback()
+                driver.execute("PRAGMA foreign_keys=ON").close()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -1,0 +1,135 @@
+"""An upgrade with jobs in flight: a data folder of the first schema, and an engine's store of another version.
+
+The folder is made as the first version left it: migrated to 0001 and no further, filled with the rows that it knew,
+with a workflow of that version's engine cut off in the middle of a job.
+"""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from alembic import command
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from longtake.model.lifecycle import JobState
+from longtake.model.session import SegmentStatus
+from longtake.storage.catalog import jobs
+from longtake.storage.database import alembic_config
+from tests.enrichment.recording import Recording, cut, reference_counts_are_exact, running, tone, wait_for
+
+FIRST = "0001"
+OLD_ENGINE = """
+import sys, time
+from pathlib import Path
+from longtake.enrichment import engine
+engine.APPLICATION_VERSION = "0"
+def run_stage(job_id, claim, name):
+    if name == "audio":
+        print("begun", flush=True)
+        time.sleep(60)
+    return True
+made = engine.Engine(Path(sys.argv[1]), ("validating", "audio", "completed"), run_stage, lambda *_: None)
+made.launch()
+for job_id in sys.argv[2:]:
+    made.start(job_id, 1)
+time.sleep(60)
+"""
+
+
+def recorded(data):
+    """Sessions as today's code stores them: their jobs wait, run, are done; one is still recorded."""
+    with running(data) as runtime:
+        finished = ended(runtime)
+        finished.finish()
+    with running(data, with_engine=False) as runtime:
+        waiting, cut_off, active = ended(runtime), ended(runtime), Recording.begin(runtime)
+        active.send_all(cut(tone(1.0, hz=700), 0.5))
+        with runtime.store.db.write() as c:
+            job = cut_off.job()
+            jobs.move_job(c, job.id, JobState.PENDING, JobState.PROCESSING, attempts=1, claims=1, started_at_ms=1)
+            jobs.update_job(c, job.id, done=["validating"], stage="audio", substage="concatenating", progress=20)
+    return {"finished": finished, "waiting": waiting, "cut off": cut_off, "active": active}
+
+
+def ended(runtime):
+    recording = Recording.begin(runtime)
+    recording.send_all(cut(tone(2.0), 1.0))
+    recording.end()
+    return recording
+
+
+def completed(recording):
+    """The job of a session, once it has ended well."""
+    wait_for(lambda: recording.session().job is not None, recording.session)
+    wait_for(lambda: recording.job().finished_at_ms is not None, recording.job)
+    assert recording.job().status is JobState.COMPLETED
+    return recording.job()
+
+
+def make_old(new, old):
+    """The same folder as the first version would have left it."""
+    shutil.copytree(new, old, ignore=shutil.ignore_patterns("*.db*", "lock", "owner.json"))
+    engine = create_engine(f"sqlite:///{old / 'longtake.db'}")
+    with engine.connect() as connection:
+        command.upgrade(alembic_config(connection), FIRST)
+        connection.commit()
+        assert MigrationContext.configure(connection).get_current_revision() == FIRST
+    engine.dispose()
+    with closing(sqlite3.connect(old / "longtake.db")) as connection:
+        connection.execute("ATTACH ? AS today", (str(new / "longtake.db"),))
+        tables = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'alembic%'"
+        for (table,) in connection.execute(tables).fetchall():
+            columns = ", ".join(f'"{row[1]}"' for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM today.{table}")
+        connection.commit()
+
+
+def leave_engine(old, *job_ids):
+    """The store of an engine of another version that was killed in the middle of these jobs."""
+    program = [sys.executable, "-c", OLD_ENGINE, str(old / "engine.db"), *job_ids]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in job_ids:
+            assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGKILL)
+    with closing(sqlite3.connect(old / "engine.db")) as connection:
+        found = connection.execute("SELECT status, application_version FROM workflow_status").fetchall()
+    assert found == [("PENDING", "0")] * len(job_ids)
+
+
+@pytest.fixture
+def old(tmp_path):
+    """The folder, and its sessions."""
+    sessions = recorded(tmp_path / "new")
+    make_old(tmp_path / "new", tmp_path / "old")
+    with running(tmp_path / "new", with_engine=False) as runtime:
+        sessions["cut off"].runtime = runtime
+        job_id = sessions["cut off"].job().id
+    leave_engine(tmp_path / "old", job_id)
+    return tmp_path / "old", sessions
+
+
+def test_jobs_in_flight_are_finished_by_the_new_version(old):
+    data, sessions = old
+    with running(data) as runtime:
+        for recording in sessions.values():
+            recording.runtime = runtime
+        for name, attempts, claims in (("finished", 1, 1), ("waiting", 1, 1), ("cut off", 2, 2)):
+            job = completed(sessions[name])
+            assert (job.status, job.attempts, job.claims) == (JobState.COMPLETED, attempts, claims), name
+            assert all(one.status is SegmentStatus.COMPLETED for one in sessions[name].segments())
+            assert len(sessions[name].pcm()) == 96_000
+        sessions["active"].end()
+        completed(sessions["active"])
+        assert reference_counts_are_exact(runtime)
+        with runtime.store.db.read() as c:
+            head = ScriptDirectory.from_config(alembic_config(c)).get_current_head()
+            assert c.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == head != FIRST
+    with closing(sqlite3.connect(data / "engine.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM workflow_status").fetchone() == (0,)
