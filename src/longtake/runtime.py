@@ -50,8 +50,8 @@ from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.manager import Sessions
 from longtake.sessions.recorders import Recorders
 from longtake.sessions.remarks import Remarks
-from longtake.sessions.rounds import Rounds
 from longtake.sessions.room import Room
+from longtake.sessions.rounds import Rounds
 from longtake.sessions.transcripts import Transcripts
 from longtake.sessions.upkeep import Upkeep
 from longtake.sessions.work import Work
@@ -154,6 +154,7 @@ class Runtime:
     files: Files
     lanes: Lanes
     saga: Saga
+    speech: SpeechWorker
     engine: Engine | None
     closing: ExitStack
 
@@ -227,7 +228,7 @@ class Runtime:
             return segments_pcm
 
         playback = Playback(store, decoded(SMALL_BUDGET_BYTES))
-        lanes, saga, engine = _processing(settings, store, decoded, closing)
+        lanes, saga, engine, speech = _processing(settings, store, decoded, closing)
         ingest = _Ingest(store, work, lifecycle, recorders)
         receiver = Receiver(
             db,
@@ -286,6 +287,7 @@ class Runtime:
             files=files,
             lanes=lanes,
             saga=saga,
+            speech=speech,
             engine=engine if with_engine else None,
             closing=closing,
         )
@@ -303,7 +305,7 @@ class Runtime:
 
 def _processing(
     settings: Settings, store: Store, decoded: Callable[[int], DecodedSegments], closing: ExitStack
-) -> tuple[Lanes, Saga, Engine]:
+) -> tuple[Lanes, Saga, Engine, SpeechWorker]:
     """What works on recordings. Each kind of lane has its decoders to itself: of a long file only a window is kept, and
     who lags behind would turn it back for the others."""
     stopping = threading.Event()
@@ -336,7 +338,7 @@ def _processing(
     closing.callback(lanes.close)
     closing.callback(speech.close)  # what it recognises just now is recognised again at the next start
     closing.callback(stopping.set)
-    return lanes, saga, engine
+    return lanes, saga, engine, speech
 
 
 def _rounds(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -73,6 +74,10 @@ class Lanes:
         self._news: set[tuple[str, str]] = set()  # of the running ones: those for which something happened meanwhile
         self._idle: dict[tuple[str, str], str] = {}  # → session
         self.runs_begun = 0
+        self.runs: Counter[str] = Counter()
+        """By kind: runs that have ended,"""
+        self.failed_runs: Counter[str] = Counter()
+        """and those of them that failed."""
         self._last_run: dict[tuple[str, str], int] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
         self._wake = threading.Event()
@@ -201,6 +206,8 @@ class Lanes:
                 self._failed(name, error)
         finally:
             with self._lock:
+                self.runs[kind] += 1
+                self.failed_runs[kind] += has_failed
                 del self._running[name]
                 if not did and not has_failed and name not in self._news:
                     self._idle[name] = session_id

@@ -10,14 +10,16 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from longtake.ingest.body import Arrived
+from longtake.ingest.figures import Figures
 from longtake.model.errors import AudioDeleted, LongtakeError, NotFound, SegmentConflict, Trashed, Unavailable
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import LaneStatus, Receipt, Segment, SegmentStatus
@@ -51,6 +53,7 @@ class Waiter:
     arrived: Arrived
     future: asyncio.Future[Receipt] | Future[Receipt]
     loop: asyncio.AbstractEventLoop | None
+    since_s: float = field(default_factory=time.perf_counter)
 
     @property
     def held_bytes(self) -> int:
@@ -80,6 +83,7 @@ class Committer:
         self._new_id = new_id
         self._in_transaction = in_transaction
         self._after_commit = after_commit
+        self.figures = Figures()
         self._queue: queue.SimpleQueue[Waiter | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._queued_bytes = 0
@@ -156,11 +160,23 @@ class Committer:
             if waiter.arrived.staged is not None:
                 waiter.arrived.staged.discard()  # nothing happens to those that were kept
         _answer(batch, outcomes)
+        self._note(batch, outcomes, stored)
         if stored:
             try:
                 self._after_commit(stored)
             except Exception:
                 log.exception("what follows a stored segment failed; the segments are stored")
+
+    def _note(self, batch: Sequence[Waiter], outcomes: Sequence[Outcome], stored: Sequence[Stored]) -> None:
+        """Count what was done."""
+        now_s, figures = time.perf_counter(), self.figures
+        for waiter in batch:
+            figures.took(now_s - waiter.since_s)
+        receipts = sum(isinstance(outcome, Receipt) for outcome in outcomes)
+        figures.batches += bool(stored)
+        figures.segments += len(stored)
+        figures.size_bytes += sum(one.segment.size_bytes for one in stored)
+        figures.repeated += receipts - len(stored)
 
     def _store(self, batch: Sequence[Arrived]) -> tuple[list[Outcome], list[Stored]]:
         """Decide, write and commit, in one transaction."""

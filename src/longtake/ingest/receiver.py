@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from longtake.ingest.body import Arrived, Body
 from longtake.ingest.committer import Committer, Stored, Waiter, check_address
+from longtake.ingest.figures import Figures
 from longtake.ingest.protocol import Announcement, check_size
 from longtake.model.errors import Overloaded, StorageFull
 from longtake.model.session import Receipt
@@ -77,6 +78,11 @@ class Receiver:
         self._committer = Committer(
             db, blobs, now_ms=now_ms, new_id=new_id, in_transaction=in_transaction, after_commit=after_commit
         )
+
+    @property
+    def figures(self) -> Figures:
+        """How segments are doing."""
+        return self._committer.figures
 
     @property
     def queued_bytes(self) -> int:

@@ -34,6 +34,7 @@ from longtake.server.api import (
     upkeep,
 )
 from longtake.server.idempotency import Idempotency
+from longtake.server.metrics import HttpFigures, Metrics
 from longtake.server.openapi import document
 from longtake.server.plain_routes import plain_routes
 from longtake.server.readable import is_known
@@ -91,7 +92,9 @@ def create_app(runtime: Runtime) -> App:
     app.router.routes.append(Route("/", _page, include_in_schema=False))
     app.router.routes.append(Route("/static/{path}", _static, include_in_schema=False))
     problems.install(app)
-    app.guard = Guard(app.behind_guard, hosts=runtime.settings.allowed_hosts, shortcuts=shortcuts)
+    http = HttpFigures()
+    app.state.metrics = Metrics(runtime, http)
+    app.guard = Guard(app.behind_guard, http, hosts=runtime.settings.allowed_hosts, shortcuts=shortcuts)
     made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:

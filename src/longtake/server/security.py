@@ -14,6 +14,8 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longtake.access import Action, Caller, authorise
+from longtake.model.errors import LongtakeError
+from longtake.server.metrics import HttpFigures
 from longtake.server.problems import CrossSite, HostNotAllowed, answer_to
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,9 +42,12 @@ class Guard:
     a small segment.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], shortcuts: Sequence[Route] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, figures: HttpFigures, *, hosts: Sequence[str], shortcuts: Sequence[Route] = ()
+    ) -> None:
         """`shortcuts` are routes of Guarded endpoints that `app` has, too."""
         self._app = app
+        self._figures = figures
         self._hosts = frozenset(host.lower() for host in hosts)
         self._shortcuts = tuple(shortcuts)
 
@@ -57,6 +62,7 @@ class Guard:
             nonlocal started, answered
             if message["type"] == "http.response.start":
                 started = True
+                self._figures.note(scope, message["status"])
                 own = message["headers"]
                 names = {name for name, _ in own}
                 message["headers"] = [*own, *(pair for pair in RAW_HEADERS if pair[0] not in names)]
@@ -73,6 +79,8 @@ class Guard:
                 return  # the framework raises again what it has answered
             if started:
                 raise  # the connection is cut: half an answer must not look like a whole one
+            if isinstance(error, LongtakeError):
+                self._figures.note_error(scope, error.code)
             await answer_to(error, scope)(scope, receive, send_with_headers)
 
     def _endpoint(self, scope: Scope) -> ASGIApp:
@@ -81,6 +89,7 @@ class Guard:
             match, found = route.matches(scope)
             if match is Match.FULL:
                 scope.update(found)
+                scope["route"] = route
                 return route.app
         return self._app
 

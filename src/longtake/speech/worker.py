@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from longtake.model.errors import EngineError
 from longtake.speech import models
-from longtake.speech.engine import PCM, EngineInfo, Recognition
+from longtake.speech.engine import PCM, RATE_HZ, EngineInfo, Recognition
 from longtake.speech.frames import Head, pack, recognition_from_json, unpack
 
 WAITING = 8
@@ -50,6 +50,10 @@ class SpeechWorker:
         self._changing = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._is_closed = False
+        self.heard_s = 0.0
+        """How much sound was recognised,"""
+        self.busy_s = 0.0
+        """and how long that took."""
 
     def speech_probabilities(self, pcm: NDArray[np.int16]) -> NDArray[np.float32]:
         """Rate each 32 ms of sound, from a fresh state.
@@ -79,7 +83,10 @@ class SpeechWorker:
         """
         if pcm.size == 0:
             raise ValueError("an utterance has at least one sample")
+        began_s = time.monotonic()
         head, _ = self._ask({"do": "recognise", "engine": engine_name}, pcm)
+        self.busy_s += time.monotonic() - began_s
+        self.heard_s += pcm.size / RATE_HZ
         return recognition_from_json(head)
 
     def info(self, engine_name: str) -> EngineInfo:

@@ -6,12 +6,15 @@ import shutil
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import Response
 
 from longtake.model.lifecycle import RECORDING
 from longtake.model.session import ProcessingStatus
 from longtake.runtime import Runtime
-from longtake.server.api.common import READ
+from longtake.server.api.common import ADMINISTER, READ
+from longtake.server.metrics import CONTENT_TYPE, Metrics
 from longtake.server.routing import ApiRoute, Run
 from longtake.storage.catalog import figures
 from longtake.wire.jobs import QueueAnswer
@@ -45,6 +48,13 @@ def get_stats(run: Run) -> StatsAnswer:
         queue=QueueAnswer.of(run.work.queue(), run.settings.job_workers),
         devices=found.devices,
     )
+
+
+@router.get("/metrics", dependencies=ADMINISTER, response_class=PlainTextResponse)
+def get_metrics(request: Request) -> Response:
+    """Figures for Prometheus; see the reference for what they are."""
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.render(), media_type=CONTENT_TYPE)
 
 
 @router.get("/healthz", response_model=HealthAnswer, responses=UNWELL)
