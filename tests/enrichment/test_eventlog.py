@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from longtake.enrichment.eventlog import COLUMNS, recorded_stretches, wall_ms, write_log
 from longtake.model.lifecycle import SessionState as S
+from longtake.model.remarks import PhaseChange
 from longtake.model.session import Mode, Participant, Session, Transition
 from longtake.model.transcript import Entry
 
@@ -36,6 +37,12 @@ HISTORY = [
 ]
 
 
+PHASES = [
+    PhaseChange(phase="icebreaker", at_ms=AT, start_ms=0, actor="owner"),
+    PhaseChange(phase=None, at_ms=AT + 32_000, start_ms=11_000, actor="owner"),
+]
+
+
 def entry(start_ms: int, text: str) -> Entry:
     return Entry(
         id=text, session_id="s", track_id=None, speaker="A", text=text, start_ms=start_ms, end_ms=start_ms, at_ms=AT
@@ -54,7 +61,7 @@ def test_what_never_started_counts_from_its_creation():
 
 
 def test_the_log_has_a_row_for_everything_in_order():
-    text = write_log(SESSION, HISTORY, [entry(5000, "one, two"), entry(12_000, "three\nfour")])
+    text = write_log(SESSION, HISTORY, [entry(5000, "one, two"), entry(12_000, "three\nfour")], PHASES)
     rows = list(csv.reader(text.splitlines(keepends=True)))
     assert tuple(rows[0]) == COLUMNS
     assert [(speaker, said) for _, _, speaker, said in rows[1:]] == [
@@ -62,6 +69,7 @@ def test_the_log_has_a_row_for_everything_in_order():
         ("SYSTEM", "Ana joined as A"),
         ("SYSTEM", "phase: icebreaker"),
         ("A", "one, two"),
+        ("SYSTEM", "phase: none"),
         ("A", "three\nfour"),
         ("SYSTEM", "session ended"),
     ]

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from longtake.enrichment.captions import plain, to_subrip, to_webvtt
 from longtake.model.coverage import Cause, Coverage
+from longtake.model.remarks import Marker, Written
 from longtake.model.session import AUDIO_KINDS, Session
 from longtake.model.timeline import ns_to_ms
 from longtake.model.transcript import Entry, Outline
@@ -36,12 +37,18 @@ LIST_MARK = re.compile(r"^(?:([-+])|(\d+)([.)]))(?=\s|$)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What a document is made of. `outline` is None while there is none; `coverage` has every audio track by id."""
+    """What a document is made of.
+
+    `outline` is None while there is none, `written` where nobody wrote a summary; `coverage` has every audio track by
+    its id.
+    """
 
     session: Session
     entries: tuple[Entry, ...]
     outline: Outline | None
     coverage: Mapping[str, Coverage]
+    written: Written | None = None
+    markers: tuple[Marker, ...] = ()
 
     @property
     def duration_ms(self) -> int:
@@ -84,13 +91,20 @@ def to_markdown(document: Document) -> str:
     remarks = quality(document) + missing(document)
     if remarks:
         blocks.append("\n>\n".join(f"> {_md(remark)}" for remark in remarks))
+    if document.written is not None:
+        paragraphs = [_md(part) for part in document.written.text.split("\n") if part.strip()]
+        blocks += ["## Summary", *paragraphs, f"*Written by {_md(document.written.author)}.*"]
+    if document.markers:
+        marked = [f"- {clock(one.at_ms)} {_md(one.label or 'Marked')} ({_md(one.author)})" for one in document.markers]
+        blocks += ["## Markers", "\n".join(marked)]
     outline = document.outline
     if outline is None:
         return "\n\n".join([*blocks, "There is no outline yet.", ""])
     if outline.made_by == "outline":
         blocks.append("*An outline: the sentences are taken from what was said, by counting words.*")
     if outline.summary:
-        blocks += ["## Summary", "\n".join(f"- {_md(one)}" for one in outline.summary)]
+        title = "Summary" if document.written is None else "Extracts"
+        blocks += [f"## {title}", "\n".join(f"- {_md(one)}" for one in outline.summary)]
     if outline.chapters:
         blocks.append("## Chapters")
         for chapter in outline.chapters:
@@ -130,6 +144,11 @@ def to_json(document: Document) -> str:
             for (engine, model, is_draft), count in _engines(document.entries).items()
         ],
         "entries": [_entry(entry) for entry in document.entries],
+        "summary": None if document.written is None else _written(document.written),
+        "markers": [
+            {"at_ms": one.at_ms, "label": one.label, "author": one.author, "created_at": _iso(one.created_at_ms)}
+            for one in document.markers
+        ],
         "outline": None if document.outline is None else asdict(document.outline),
     }
     return json.dumps(whole, ensure_ascii=False, indent=1) + "\n"
@@ -193,6 +212,10 @@ def _entry(entry: Entry) -> dict[str, object]:
     del fields["session_id"]
     fields["at"] = _iso(fields.pop("at_ms"))
     return fields
+
+
+def _written(written: Written) -> dict[str, object]:
+    return {"text": written.text, "author": written.author, "at": _iso(written.written_at_ms)}
 
 
 def _iso(at_ms: int | None) -> str | None:

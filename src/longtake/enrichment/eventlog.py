@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from longtake.model.lifecycle import SessionState
+from longtake.model.remarks import PhaseChange
 from longtake.model.session import Session, Transition
 from longtake.model.transcript import Entry
 
@@ -15,12 +16,15 @@ COLUMNS = ("timestamp", "session_id", "speaker", "text")
 SYSTEM = "SYSTEM"
 
 
-def write_log(session: Session, history: Sequence[Transition], entries: Sequence[Entry]) -> str:
+def write_log(
+    session: Session, history: Sequence[Transition], entries: Sequence[Entry], phases: Sequence[PhaseChange] = ()
+) -> str:
     """Write the log.
 
     Args:
         history: Every step of the session's life, oldest first.
         entries: What was said, by media time; each stands at the moment at which it was recorded.
+        phases: When each phase of the session began.
 
     Returns:
         CSV (RFC 4180): created, joined, phase, then what was said, and the end at last.
@@ -28,8 +32,7 @@ def write_log(session: Session, history: Sequence[Transition], entries: Sequence
     created_ms = session.created_at_ms
     system = [(created_ms, f"session created: {session.title}")]
     system += [(created_ms, f"{person.name or person.role} joined as {person.role}") for person in session.participants]
-    if session.phase is not None:
-        system.append((session.started_at_ms or created_ms, f"phase: {session.phase}"))
+    system += [(change.at_ms, f"phase: {change.phase or 'none'}") for change in phases]
     stretches = recorded_stretches(session, history)
     said = [(wall_ms(stretches, entry.start_ms), entry.speaker, entry.text) for entry in entries]
     rows = sorted([(at_ms, SYSTEM, text) for at_ms, text in system] + said, key=lambda row: row[0])

@@ -21,7 +21,7 @@ from longtake.model.errors import AudioDeleted, NotFound, NotReady
 from longtake.model.lifecycle import JobState, SessionState
 from longtake.model.session import AUDIO_KINDS, Session
 from longtake.sessions.manager import coverage_of
-from longtake.storage.catalog import sessions, transcript
+from longtake.storage.catalog import remarks, sessions, transcript
 from longtake.storage.store import Store
 
 PIECE_BYTES = 1 << 20
@@ -185,6 +185,8 @@ class Files:
                 entries=tuple(transcript.list_entries(c, session_id)),
                 outline=found[1] if found else None,
                 coverage=covered,
+                written=remarks.find_written(c, session_id),
+                markers=tuple(remarks.list_markers(c, session_id, remarks.Span())),
             )
 
     def _content(self, session: Session, file_type: str, wait_s: float | None) -> Readable:
@@ -202,7 +204,8 @@ class Files:
         if file_type == "log":
             with self._store.db.read() as c:
                 history = sessions.list_history(c, session.id)
-                return write_log(session, history, transcript.list_entries(c, session.id))
+                phases = remarks.list_phases(c, session.id)
+                return write_log(session, history, transcript.list_entries(c, session.id), phases)
         write = {"transcript": to_text, "srt": to_srt, "vtt": to_vtt, "json": to_json, "notes": to_markdown}
         return write[file_type](self.document(session.id))
 

@@ -22,11 +22,15 @@ from longtake.runtime import Runtime
 from longtake.server import problems
 from longtake.server.api import (
     artifacts,
+    bulk,
     jobs,
     lifecycle,
     media,
     operation,
+    recordings,
+    remarks,
     retries,
+    search,
     segments,
     sessions,
     tracks,
@@ -43,7 +47,23 @@ from longtake.server.streams import Streams
 from longtake.server.views import SessionViews
 
 API_THREADS = 16
-RESOURCES = (sessions, retries, lifecycle, tracks, segments, media, transcript, artifacts, jobs, operation, upkeep)
+RESOURCES = (
+    bulk,
+    sessions,
+    retries,
+    lifecycle,
+    tracks,
+    segments,
+    media,
+    transcript,
+    artifacts,
+    jobs,
+    operation,
+    upkeep,
+    remarks,
+    recordings,
+    search,
+)
 STATIC = {
     "page.js": "text/javascript; charset=utf-8",
     "page.css": "text/css; charset=utf-8",

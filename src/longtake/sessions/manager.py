@@ -169,6 +169,17 @@ class Sessions:
                 sessions.set_tags(c, session_id, tags)
             return sessions.get_session(c, session_id)
 
+    def retag(self, session_id: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Session:
+        """Give a session more tags, and take others away; what it has, or has not, already stays so."""
+        with self._store.db.write() as c:
+            session = sessions.open_session(c, session_id)
+            tags = [tag for tag in dict.fromkeys([*session.tags, *add]) if tag not in remove]
+            _check_words("tags", tags)
+            if tuple(tags) != session.tags:
+                sessions.set_tags(c, session_id, tags)
+                sessions.update_session(c, session_id, last_activity_at_ms=self._store.now_ms())
+            return replace(session, tags=tuple(tags))
+
     def trash(self, session_id: str) -> None:
         """Put a session into the trash, with its job cancelled; twice is once."""
         with self._store.db.write() as c:

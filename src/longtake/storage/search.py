@@ -50,14 +50,23 @@ class Where:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A text that fits. `marks` are [start, end) of what was looked for, in characters of the snippet."""
+    """A text that fits, with the session it is of.
+
+    `marks` are the [start, end) of what was looked for, in characters of the snippet; `speaker` and `track_id` are known
+    of what was said.
+    """
 
     id: int
     score: float
     session_id: str
+    title: str
+    created_at_ms: int
     kind: str
     key: str
     start_ms: int | None
+    end_ms: int | None
+    speaker: str | None
+    track_id: str | None
     snippet: str
     marks: tuple[tuple[int, int], ...]
 
@@ -114,9 +123,12 @@ def _described(c: Connection, query: Query, best: Sequence[Row[tuple[object, ...
     nonce = secrets.token_hex(8)
     opening, closing = f"\x02{nonce}", f"\x03{nonce}"
     statement = text(
-        f"SELECT t.id, t.session_id, t.kind, t.key, t.start_ms, "
+        "SELECT t.id, t.session_id, t.kind, t.key, t.start_ms, s.title, s.created_at_ms, "
+        "e.end_ms, e.speaker, e.track_id, "
         f"snippet({INDEX}, -1, :opening, :closing, :ellipsis, {SNIPPET_WORDS}) AS snippet "
-        f"FROM {INDEX} i JOIN search_texts t ON t.id = i.rowid WHERE {INDEX} MATCH :match AND i.rowid = :id"
+        f"FROM {INDEX} i JOIN search_texts t ON t.id = i.rowid JOIN sessions s ON s.id = t.session_id "
+        "LEFT JOIN entries e ON t.kind = 'entry' AND e.id = t.key "
+        f"WHERE {INDEX} MATCH :match AND i.rowid = :id"
     )
     found = []
     for one in best:
@@ -128,9 +140,14 @@ def _described(c: Connection, query: Query, best: Sequence[Row[tuple[object, ...
                 id=row.id,
                 score=one.score,
                 session_id=row.session_id,
+                title=row.title,
+                created_at_ms=row.created_at_ms,
                 kind=row.kind,
                 key=row.key,
                 start_ms=row.start_ms,
+                end_ms=row.end_ms,
+                speaker=row.speaker,
+                track_id=row.track_id,
                 snippet=snippet,
                 marks=marks,
             )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Self
 
+from longtake.model.remarks import Written
 from longtake.model.transcript import Chapter, Entry, Outline, Task, Word
 from longtake.wire.base import Answer, Milliseconds, Request, Text, Time, moment
 from longtake.wire.base import Word as Name
+from longtake.wire.remarks import WrittenAnswer
 
 
 class EntryRequest(Request):
@@ -91,16 +93,26 @@ class EntryAnswer(Answer):
 
 
 class SummaryAnswer(Answer):
-    """What it was about; `made_by` names the engine (`outline`: extracts, without a language model)."""
+    """What it was about. `written` is what somebody wrote, to be shown first; `summary` and `topics` are made.
 
-    made_by: str
+    `made_by` names the engine that made them (`outline`: extracts, without a language model); null while there are
+    none.
+    """
+
+    written: WrittenAnswer | None
+    made_by: str | None
     summary: list[str]
     topics: list[str]
 
     @classmethod
-    def of(cls, outline: Outline) -> Self:
+    def of(cls, outline: Outline | None, written: Written | None) -> Self:
         """From the model."""
-        return cls(made_by=outline.made_by, summary=list(outline.summary), topics=list(outline.topics))
+        return cls(
+            written=None if written is None else WrittenAnswer.of(written),
+            made_by=None if outline is None else outline.made_by,
+            summary=[] if outline is None else list(outline.summary),
+            topics=[] if outline is None else list(outline.topics),
+        )
 
 
 class ChapterAnswer(Answer):

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
 
-from longtake.access import Action
+from longtake.access import Action, Caller
 from longtake.server.security import Allow
 
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=3000, description="`next_cursor` of the page before.")]
 SessionId = Annotated[str, Path(max_length=64)]
+AttachmentId = Annotated[str, Path(max_length=64)]
 TrackId = Annotated[str, Path(max_length=64)]
 Index = Annotated[int, Path(ge=0, lt=10**6)]
 
@@ -20,6 +21,9 @@ WRITE = [Depends(Allow(Action.WRITE))]
 RECORD = [Depends(Allow(Action.RECORD))]
 DELETE = [Depends(Allow(Action.DELETE))]
 ADMINISTER = [Depends(Allow(Action.ADMINISTER))]
+
+Writer = Annotated[Caller, Depends(Allow(Action.WRITE))]
+"""Who asks to write."""
 
 PROBLEMS = {
     400: "The request cannot be read.",

@@ -12,9 +12,10 @@ from longtake.model.lifecycle import SessionState
 from longtake.model.session import ProcessingStatus
 from longtake.model.transcript import Outline
 from longtake.runtime import Runtime
-from longtake.server.api.common import READ, WRITE, Cursor, Limit, SessionId, problems
+from longtake.server.api.common import READ, WRITE, Cursor, Limit, SessionId, Writer, problems
 from longtake.server.routing import ApiRoute, Run
 from longtake.wire.base import Page
+from longtake.wire.remarks import SummaryRequest
 from longtake.wire.transcript import (
     ChapterAnswer,
     ChaptersAnswer,
@@ -73,8 +74,17 @@ def rename_speaker(
 
 @router.get("/api/sessions/{session_id}/summary", dependencies=READ, responses=problems(404, 409))
 def get_summary(session_id: SessionId, run: Run) -> SummaryAnswer:
-    """What it was about."""
-    return SummaryAnswer.of(_outline(run, session_id))
+    """What it was about: what somebody wrote, and what was made."""
+    written = run.remarks.written(session_id)
+    outline = _outline(run, session_id) if written is None else run.transcripts.outline(session_id)
+    return SummaryAnswer.of(outline, written)
+
+
+@router.put("/api/sessions/{session_id}/summary", dependencies=WRITE, responses=problems(404, 409, 413, 422, 507))
+def write_summary(session_id: SessionId, run: Run, caller: Writer, body: SummaryRequest) -> SummaryAnswer:
+    """Say what it was about, beside what is made: that is shown first, with who said so."""
+    written = run.remarks.write_summary(session_id, body.summary, author=caller.name)
+    return SummaryAnswer.of(run.transcripts.outline(session_id), written)
 
 
 @router.get("/api/sessions/{session_id}/chapters", dependencies=READ, responses=problems(404, 409))

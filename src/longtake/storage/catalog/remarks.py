@@ -18,12 +18,12 @@ LAST = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Which part of a timeline: what begins in [from_ms, to_ms), behind a place; at most so many of each kind."""
+    """Which part of a timeline: what begins in [from_ms, to_ms), behind a place; at most `limit` of each kind."""
 
     from_ms: int = 0
     to_ms: int | None = None
     after: tuple[int, int, str] | None = None
-    limit: int
+    limit: int | None = None
 
     def begins_behind(self, kind: ItemKind) -> tuple[int, str]:
         """(start_ms, id) behind which the things of a kind begin."""

@@ -136,7 +136,7 @@ def count_kill(c: Connection, track_id: str, index: int) -> int:
 def segments_with(c: Connection, session_id: str, sha256: str) -> list[Segment]:
     """The segments of a session that have these bytes."""
     of_session = segments.c.track_id.in_(select(tracks.c.id).where(tracks.c.session_id == session_id))
-    return [_segment(row) for row in c.execute(select(segments).where(of_session, segments.c.sha256 == sha256))]
+    return [segment_of(row) for row in c.execute(select(segments).where(of_session, segments.c.sha256 == sha256))]
 
 
 def get_segment(c: Connection, track_id: str, index: int) -> Segment:
@@ -144,7 +144,7 @@ def get_segment(c: Connection, track_id: str, index: int) -> Segment:
     row = c.execute(select(segments).where(segments.c.track_id == track_id, segments.c.number == index)).one_or_none()
     if row is None:
         raise NotFound("segment", f"{track_id}/{index}")
-    return _segment(row)
+    return segment_of(row)
 
 
 def find_segments(c: Connection, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Segment]:
@@ -155,14 +155,14 @@ def find_segments(c: Connection, keys: Iterable[tuple[str, int]]) -> dict[tuple[
     while remaining:
         part, remaining = remaining[:FIND_AT_ONCE], remaining[FIND_AT_ONCE:]
         rows = c.execute(FIND, {"tracks": list({track for track, _ in part}), "numbers": list({n for _, n in part})})
-        found |= {(row.track_id, row.number): _segment(row) for row in rows}
+        found |= {(row.track_id, row.number): segment_of(row) for row in rows}
     return {key: segment for key, segment in found.items() if key in wanted}
 
 
 def segments_of(c: Connection, track_id: str, first: int = 0) -> list[Segment]:
     """A track's segments from an index on, in order."""
     query = select(segments).where(segments.c.track_id == track_id, segments.c.number >= first)
-    return [_segment(row) for row in c.execute(query.order_by(segments.c.number))]
+    return [segment_of(row) for row in c.execute(query.order_by(segments.c.number))]
 
 
 def previous_segment(c: Connection, track_id: str, index: int) -> Segment | None:
@@ -171,7 +171,7 @@ def previous_segment(c: Connection, track_id: str, index: int) -> Segment | None
         segments.c.track_id == track_id, segments.c.number < index, segments.c.samples.is_not(None)
     )
     row = c.execute(query.order_by(segments.c.number.desc()).limit(1)).one_or_none()
-    return None if row is None else _segment(row)
+    return None if row is None else segment_of(row)
 
 
 def first_pending(c: Connection, track_id: str, lane: str) -> int | None:
@@ -183,7 +183,7 @@ def first_pending(c: Connection, track_id: str, lane: str) -> int | None:
 def pending_segments(c: Connection, track_id: str) -> list[Segment]:
     """The segments of a track that are not decoded yet, in order."""
     query = select(segments).where(segments.c.track_id == track_id, segments.c.media == "pending")
-    return [_segment(row) for row in c.execute(query.order_by(segments.c.number))]
+    return [segment_of(row) for row in c.execute(query.order_by(segments.c.number))]
 
 
 def waiting_for_speech(c: Connection, track_id: str) -> list[Segment]:
@@ -191,7 +191,7 @@ def waiting_for_speech(c: Connection, track_id: str) -> list[Segment]:
     query = select(segments).where(
         segments.c.track_id == track_id, segments.c.speech == "pending", segments.c.media != "pending"
     )
-    return [_segment(row) for row in c.execute(query.order_by(segments.c.number))]
+    return [segment_of(row) for row in c.execute(query.order_by(segments.c.number))]
 
 
 def count_before(c: Connection, track_id: str, index: int) -> int:
@@ -226,7 +226,7 @@ def list_segments(
     rows = c.execute(query.order_by(tracks.c.number, segments.c.number).limit(limit + 1)).all()
     more = len(rows) > limit
     rows = rows[:limit]
-    return [_segment(row) for row in rows], encode_cursor(rows[-1].track_number, rows[-1].number) if more else None
+    return [segment_of(row) for row in rows], encode_cursor(rows[-1].track_number, rows[-1].number) if more else None
 
 
 def failed_segments(c: Connection, session_id: str) -> list[Segment]:
@@ -236,7 +236,7 @@ def failed_segments(c: Connection, session_id: str) -> list[Segment]:
         .join(tracks, tracks.c.id == segments.c.track_id)
         .where(tracks.c.session_id == session_id, segments.c.status == "failed")
     )
-    return [_segment(row) for row in c.execute(query.order_by(tracks.c.number, segments.c.number))]
+    return [segment_of(row) for row in c.execute(query.order_by(tracks.c.number, segments.c.number))]
 
 
 def head_of(segment: Segment, session_id: str) -> dict[str, object]:
@@ -267,10 +267,11 @@ def segments_of_bytes(
         .where(segments.c.sha256.in_(digests), sessions.c.purged_at_ms.is_(None))
         .limit(limit)
     )
-    return [(_segment(row), row.session_id) for row in c.execute(query)]
+    return [(segment_of(row), row.session_id) for row in c.execute(query)]
 
 
-def _segment(row: Row[tuple[object, ...]]) -> Segment:
+def segment_of(row: Row[tuple[object, ...]]) -> Segment:
+    """A row of segments as the model has it."""
     place = None
     if row.take_start_ns is not None:
         place = Place(take_start_ns=row.take_start_ns, take_offset=row.take_offset, rate_hz=row.rate_hz)
