@@ -38,7 +38,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
                     _header("Repr-Digest", "`sha-256=:base64:` (RFC 9530); checked when present."),
                 ],
                 {201: _json("ReceiptAnswer", "Stored."), 200: _json("ReceiptAnswer", "It was stored already.")},
-                (404, 409, 413, 415, 422, 429, 503, 507),
+                (404, 409, 410, 413, 415, 422, 429, 503, 507),
                 body=True,
             ),
         ),
@@ -48,7 +48,20 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
             action=Action.READ,
             endpoint=streams.get_segment_media,
             operation=_operation(
-                streams.get_segment_media, "segments", [*segment, *ranged], _file("*/*"), (404, 416, 422)
+                streams.get_segment_media, "segments", [*segment, *ranged], _file("*/*"), (404, 410, 416, 422)
+            ),
+        ),
+        PlainRoute(
+            method="GET",
+            path="/api/attachments/{attachment_id}/content",
+            action=Action.READ,
+            endpoint=streams.get_attachment_content,
+            operation=_operation(
+                streams.get_attachment_content,
+                "attachments",
+                [_path("attachment_id"), *ranged],
+                _file("*/*"),
+                (404, 416),
             ),
         ),
         PlainRoute(
@@ -57,7 +70,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
             action=Action.READ,
             endpoint=streams.get_playlist,
             operation=_operation(
-                streams.get_playlist, "media", [session, what], _sent("application/vnd.apple.mpegurl"), (404, 409)
+                streams.get_playlist, "media", [session, what], _sent("application/vnd.apple.mpegurl"), (404, 409, 410)
             ),
         ),
         PlainRoute(
@@ -88,7 +101,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
                     _query("revision", _integer(), "As the playlist says.", required=True),
                 ],
                 _sent("audio/mp4"),
-                (404, 422),
+                (404, 410, 422),
             ),
         ),
         PlainRoute(
@@ -97,7 +110,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
             action=Action.READ,
             endpoint=streams.get_media,
             operation=_operation(
-                streams.get_media, "media", [session, what, *ranged], _file("audio/mp4"), (404, 409, 416)
+                streams.get_media, "media", [session, what, *ranged], _file("audio/mp4"), (404, 409, 410, 416)
             ),
         ),
         PlainRoute(
@@ -117,7 +130,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
                     *ranged,
                 ],
                 _file("*/*"),
-                (404, 409, 416, 503),
+                (404, 409, 410, 416, 503),
             ),
         ),
         PlainRoute(

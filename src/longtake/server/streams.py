@@ -84,7 +84,13 @@ class Streams:
         path = request.path_params
         index = announce(track_id=path["track_id"], index=path["index"]).index
         found = await self._read(self._run.playback.original, path["session_id"], path["track_id"], index)
+        self._run.attachments.touch(found.etag)
         return self._send(request, found, file_name=f"{path['track_id'][:8]}_{index}")
+
+    async def get_attachment_content(self, request: Request) -> Response:
+        """Stored bytes."""
+        found = await self._read(self._run.attachments.open, request.path_params["attachment_id"])
+        return self._send(request, found)
 
     async def import_recording(self, request: Request) -> Response:
         """Take a whole recorded file as a session that has ended."""

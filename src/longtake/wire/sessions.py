@@ -212,6 +212,7 @@ class SessionAnswer(Answer):
     ended_at: Time | None
     completed_at: Time | None
     trashed_at: Time | None
+    audio_deleted_at: Time | None = Field(description="Since then there are no recordings, only what was said.")
     last_activity_at: Time
     total_duration_ms: int
     tags: list[str]
@@ -346,6 +347,7 @@ def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequen
         ended_at=moment_or_none(session.ended_at_ms),
         completed_at=moment_or_none(session.completed_at_ms),
         trashed_at=moment_or_none(session.trashed_at_ms),
+        audio_deleted_at=moment_or_none(session.audio_deleted_at_ms),
         last_activity_at=moment(session.last_activity_at_ms),
         total_duration_ms=session.total_duration_ms,
         tags=list(session.tags),
@@ -397,12 +399,12 @@ def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequen
 
 
 def _fitted(answer: SessionAnswer) -> SessionAnswer:
-    """Cut lists at the end, the largest first, until the whole is small enough."""
+    """Cut lists at the end, the largest first, until the whole is small enough; one of each stays if that is enough."""
     lists = {name: list(getattr(answer, name))[: MAX_LISTED.get(name)] for name in CUTTABLE}
     cut = answer.model_copy(update=lists)
     while len(cut.model_dump_json().encode()) >= MAX_METADATA_BYTES and any(lists.values()):
         sizes = {name: len(cut.model_dump_json(include={name})) for name in CUTTABLE if lists[name]}
-        largest = max(sizes, key=lambda name: sizes[name])
+        largest = max(sizes, key=lambda name: (len(lists[name]) > 1, sizes[name]))
         lists[largest] = lists[largest][: len(lists[largest]) * 3 // 4]
         cut = answer.model_copy(update=lists)
     return cut

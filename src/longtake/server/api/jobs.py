@@ -20,7 +20,7 @@ JobId = Annotated[str, Path(max_length=64)]
     "/api/sessions/{session_id}/enrich",
     status_code=201,
     dependencies=WRITE,
-    responses=problems(404, 409, 413, 422, 507),
+    responses=problems(404, 409, 410, 413, 422, 507),
 )
 def enrich_session(session_id: SessionId, run: Run, body: EnrichRequest | None = None) -> JobAnswer:
     """Ask for a job; a session has one that is pending or running at a time."""

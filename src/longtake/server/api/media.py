@@ -17,14 +17,14 @@ router = APIRouter(route_class=ApiRoute, tags=["media"])
 Moment = Annotated[int, Query(ge=0, le=MAX_MS)]
 
 
-@router.put("/api/sessions/{session_id}/mix", dependencies=WRITE, responses=problems(404, 409, 413, 422, 507))
+@router.put("/api/sessions/{session_id}/mix", dependencies=WRITE, responses=problems(404, 409, 410, 413, 422, 507))
 def set_mix(session_id: SessionId, run: Run, body: MixRequest) -> MixAnswer:
     """Set the mix between microphone (0) and system (1): from now on while recording, afterwards for all of it."""
     session = run.sessions.set_balance(session_id, body.balance)
     return MixAnswer(balance=session.balance[-1][1])
 
 
-@router.get("/api/sessions/{session_id}/waveform", dependencies=READ, responses=problems(404, 409, 422))
+@router.get("/api/sessions/{session_id}/waveform", dependencies=READ, responses=problems(404, 409, 410, 422))
 def get_waveform(
     session_id: SessionId,
     run: Run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,10 +14,11 @@ from starlette.responses import Response
 from longtake.model.lifecycle import RECORDING
 from longtake.model.session import ProcessingStatus
 from longtake.runtime import Runtime
-from longtake.server.api.common import ADMINISTER, READ
+from longtake.server.api.common import ADMINISTER, READ, problems
 from longtake.server.metrics import CONTENT_TYPE, Metrics
 from longtake.server.routing import ApiRoute, Run
 from longtake.storage.catalog import figures
+from longtake.wire.attachments import CollectAnswer, CollectRequest
 from longtake.wire.jobs import QueueAnswer
 from longtake.wire.media import HealthAnswer, SessionFigures, StatsAnswer, StorageFigures
 
@@ -55,6 +57,14 @@ def get_metrics(request: Request) -> Response:
     """Figures for Prometheus; see the reference for what they are."""
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+
+@router.post("/api/gc", dependencies=ADMINISTER, responses=problems(413, 422, 503, 507))
+def collect_garbage(run: Run, body: CollectRequest | None = None) -> CollectAnswer:
+    """Remove stored bytes that nothing has referred to for some time."""
+    wanted = body or CollectRequest()
+    done = run.collector.collect(wanted.older_than // timedelta(milliseconds=1), dry_run=wanted.dry_run)
+    return CollectAnswer(deleted=done.deleted, bytes=done.size_bytes, freed_bytes=done.freed_bytes, packs=done.packs)
 
 
 @router.get("/healthz", response_model=HealthAnswer, responses=UNWELL)

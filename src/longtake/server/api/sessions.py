@@ -120,10 +120,23 @@ def change_session(session_id: SessionId, run: Run, views: Views, body: SessionC
     )
 
 
-@router.delete("/api/sessions/{session_id}", status_code=204, dependencies=DELETE, responses=problems(404, 507))
-def delete_session(session_id: SessionId, run: Run) -> None:
-    """Move a session to the trash, from where it can be restored. Twice is once."""
-    run.sessions.trash(session_id)
+@router.delete("/api/sessions/{session_id}", status_code=204, dependencies=DELETE, responses=problems(404, 422, 507))
+def delete_session(
+    session_id: SessionId,
+    run: Run,
+    purge: Annotated[bool, Query(description="For good and at once, with all that was made of it.")] = False,
+) -> None:
+    """Move a session to the trash, from where it can be restored for some time. Twice is once."""
+    if purge:
+        run.deletion.purge(session_id)
+    else:
+        run.sessions.trash(session_id)
+
+
+@router.delete("/api/sessions/{session_id}/audio", dependencies=DELETE, responses=problems(404, 409, 507))
+def delete_audio(session_id: SessionId, run: Run, views: Views) -> SessionAnswer:
+    """Delete what was recorded in a session that has ended; transcript and all text stay. Twice is once."""
+    return views.of(run.deletion.delete_audio(session_id))
 
 
 @router.post("/api/sessions/{session_id}/restore", dependencies=DELETE, responses=problems(404, 507))
