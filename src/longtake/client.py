@@ -101,9 +101,12 @@ class Client:
         """A session's metadata."""
         return self._get(SessionAnswer, f"/api/sessions/{session_id}")
 
-    def sessions(self, *, limit: int = 50, cursor: str | None = None) -> SessionsAnswer:
-        """A page of sessions, newest first."""
-        return self._get(SessionsAnswer, "/api/sessions", {"limit": limit, "cursor": cursor})
+    def sessions(
+        self, *, limit: int = 50, cursor: str | None = None, q: str | None = None, id_prefix: str | None = None
+    ) -> SessionsAnswer:
+        """A page of sessions, newest first: of which a text says `q`, whose id begins so."""
+        params = {"limit": limit, "cursor": cursor, "q": q, "id_prefix": id_prefix}
+        return self._get(SessionsAnswer, "/api/sessions", params)
 
     def start(self, session_id: str) -> SessionAnswer:
         """Begin to record."""

@@ -43,6 +43,9 @@ class Library(Protocol):
     def newest(self, limit: int) -> list[SessionAnswer]:
         """The newest sessions."""
 
+    def beginning(self, start: str) -> list[str]:
+        """The ids that begin so; more than one is enough to know that it is not clear."""
+
     def session(self, session_id: str) -> SessionAnswer:
         """One session; raises NotFound."""
 
@@ -92,6 +95,10 @@ class Local:
             more, cursor = self.runtime.sessions.page(Filter(), limit=min(limit - len(found), MAX_PAGE), cursor=cursor)
             found += more
         return [SessionAnswer.of(session) for session in found]
+
+    def beginning(self, start: str) -> list[str]:
+        found, _ = self.runtime.sessions.page(Filter(id_prefix=start), limit=2)
+        return [session.id for session in found]
 
     def session(self, session_id: str) -> SessionAnswer:
         return self._views.get(session_id)
@@ -153,6 +160,9 @@ class Remote(Client):
             found += page.items
         return found
 
+    def beginning(self, start: str) -> list[str]:
+        return [session.id for session in self.sessions(limit=2, id_prefix=start).items]
+
     def entries(self, session_id: str) -> list[EntryAnswer]:
         page = self.transcript(session_id, limit=MAX_PAGE)
         found = list(page.items)
@@ -202,15 +212,15 @@ def whole_id(sessions: Library, start: str) -> str:
     """The id of the session whose id begins so.
 
     Raises:
-        NotFound: There is none among the newest. Invalid: There are several, or too little is given.
+        NotFound: There is none. Invalid: There are several, or too little is given.
     """
     if len(start) == 36:
         return start
     if len(start) < SHORTEST_ID:
         raise Invalid(f"give at least {SHORTEST_ID} characters of the session's id")
-    found = [session.id for session in sessions.newest(10 * MAX_PAGE) if session.id.startswith(start)]
+    found = sessions.beginning(start.lower())
     if not found:
         raise NotFound("session", start)
     if len(found) > 1:
-        raise Invalid(f"{len(found)} sessions begin with {start}: give more of the id")
+        raise Invalid(f"several sessions begin with {start}: give more of the id")
     return found[0]

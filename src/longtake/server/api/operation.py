@@ -47,7 +47,7 @@ def get_stats(run: Run) -> StatsAnswer:
             free_bytes=free,
             hours_left=run.room.now().hours_left,
         ),
-        queue=QueueAnswer.of(run.work.queue(), run.settings.job_workers),
+        queue=QueueAnswer.of(dict(found.jobs), run.settings.job_workers),
         devices=found.devices,
     )
 
