@@ -22,6 +22,7 @@ from longtake.runtime import Runtime
 from longtake.server import problems
 from longtake.server.api import (
     artifacts,
+    attachments,
     bulk,
     jobs,
     lifecycle,
@@ -55,6 +56,7 @@ RESOURCES = (
     tracks,
     segments,
     media,
+    attachments,
     transcript,
     artifacts,
     jobs,
