@@ -11,6 +11,7 @@ import base64
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -19,6 +20,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from longtake.model.errors import LongtakeError, Unavailable
+from longtake.wire.attachments import AttachmentAnswer, CollectAnswer, CollectRequest
 from longtake.wire.base import Page, Problem
 from longtake.wire.jobs import EnrichRequest, JobAnswer
 from longtake.wire.media import ArtifactsAnswer
@@ -123,6 +125,26 @@ class Client:
     def end(self, session_id: str, tracks: Sequence[AnnouncedTrack] = ()) -> SessionAnswer:
         """End a session and say what each track should have."""
         return self._post(SessionAnswer, f"/api/sessions/{session_id}/end", EndRequest(tracks=tuple(tracks)))
+
+    def delete(self, session_id: str, *, purge: bool = False) -> None:
+        """Move a session to the trash; with `purge` delete it for good."""
+        self._send("DELETE", f"/api/sessions/{session_id}", params={"purge": "true" if purge else "false"})
+
+    def restore(self, session_id: str) -> SessionAnswer:
+        """Take a session out of the trash."""
+        return self._post(SessionAnswer, f"/api/sessions/{session_id}/restore")
+
+    def delete_audio(self, session_id: str) -> SessionAnswer:
+        """Delete what was recorded in a session; what was said stays."""
+        return _read(SessionAnswer, self._send("DELETE", f"/api/sessions/{session_id}/audio"))
+
+    def attachment(self, attachment_id: str) -> AttachmentAnswer:
+        """What is known of stored bytes; a segment's id is that of its attachment."""
+        return self._get(AttachmentAnswer, f"/api/attachments/{attachment_id}")
+
+    def collect(self, older_than: timedelta, *, dry_run: bool = False) -> CollectAnswer:
+        """Remove stored bytes that nothing has referred to for some time."""
+        return self._post(CollectAnswer, "/api/gc", CollectRequest(older_than=older_than, dry_run=dry_run))
 
     def retry(self, session_id: str) -> RetryAnswer:
         """Process the failed segments of a session again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Protocol
 
 from longtake.client import Client
@@ -19,6 +20,7 @@ from longtake.sessions.lifecycle import Announced
 from longtake.sessions.manager import NewSession, NewTrack
 from longtake.settings import Settings
 from longtake.storage.catalog.library import Filter
+from longtake.wire.attachments import CollectAnswer
 from longtake.wire.jobs import JobAnswer
 from longtake.wire.sessions import AnnouncedTrack, SessionAnswer, SessionRequest
 from longtake.wire.tracks import (
@@ -68,6 +70,15 @@ class Library(Protocol):
 
     def retry(self, session_id: str) -> RetryAnswer:
         """Process failed segments again."""
+
+    def delete(self, session_id: str, *, purge: bool = False) -> None:
+        """Move a session to the trash, or delete it for good."""
+
+    def restore(self, session_id: str) -> SessionAnswer:
+        """Take a session out of the trash."""
+
+    def collect(self, older_than: timedelta, *, dry_run: bool = False) -> CollectAnswer:
+        """Remove bytes that nothing refers to."""
 
     def job(self, job_id: str) -> JobAnswer:
         """How far a job is."""
@@ -128,6 +139,21 @@ class Local:
     def retry(self, session_id: str) -> RetryAnswer:
         retried = self.runtime.work.retry_session(session_id)
         return RetryAnswer(session_id=session_id, segments=retried.segments, job_id=retried.job_id)
+
+    def delete(self, session_id: str, *, purge: bool = False) -> None:
+        if purge:
+            self.runtime.deletion.purge(session_id)
+        else:
+            self.runtime.sessions.trash(session_id)
+
+    def restore(self, session_id: str) -> SessionAnswer:
+        return self._views.of(self.runtime.sessions.restore(session_id))
+
+    def collect(self, older_than: timedelta, *, dry_run: bool = False) -> CollectAnswer:
+        done = self.runtime.collector.collect(older_than // timedelta(milliseconds=1), dry_run=dry_run)
+        return CollectAnswer(
+            deleted=done.deleted, bytes=done.size_bytes, freed_bytes=done.freed_bytes, packs=done.packs
+        )
 
     def job(self, job_id: str) -> JobAnswer:
         return JobAnswer.of(self.runtime.work.get(job_id))

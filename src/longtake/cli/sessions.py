@@ -1,4 +1,4 @@
-"""`longtake sessions`: list, show, end, retry."""
+"""`longtake sessions`: list, show, end, retry, delete, restore."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from longtake.wire.tracks import CoverageAnswer
 
 app = typer.Typer(
-    help="List, show, end and retry sessions.", epilog="Example: longtake sessions list", rich_markup_mode=None
+    help="List, show, end, retry, delete and restore sessions.",
+    epilog="Example: longtake sessions list",
+    rich_markup_mode=None,
 )
 SHORT_ID = 8
 MAX_PRINTED = 20
@@ -134,6 +136,50 @@ def retry_session(
         typer.echo(f"{retried.session_id[:SHORT_ID]} {retried.segments} segments are processed again")
     if waits:
         note("They are processed when `longtake serve` runs.")
+
+
+@app.command("delete", epilog="Example: longtake sessions delete 1f0c92d4")
+def delete_session(
+    session_id: SessionArgument,
+    purge: Annotated[bool, typer.Option("--purge", help="For good and at once, instead of into the trash.")] = False,
+    data: DataOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a session to the trash, or delete it for good."""
+    from longtake.cli.library import library, whole_id
+
+    settings = settings_of(data=data)
+    quiet_logs()
+    with library(settings, server) as sessions:
+        whole = whole_id(sessions, session_id)
+        sessions.delete(whole, purge=purge)
+    if as_json:
+        print_json({"session_id": whole, "purged": purge})
+    elif purge:
+        typer.echo(f"{whole[:SHORT_ID]} deleted for good")
+    else:
+        typer.echo(f"{whole} is in the trash for {settings.trash_hours:g} hours")
+
+
+@app.command("restore", epilog="Example: longtake sessions restore 1f0c92d4-55aa-4c8e-9a40-0f8f2a9d8d11")
+def restore_session(
+    session_id: Annotated[str, typer.Argument(metavar="ID", help="The session's whole id.")],
+    data: DataOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a session out of the trash."""
+    from longtake.cli.library import library
+
+    settings = settings_of(data=data)
+    quiet_logs()
+    with library(settings, server) as sessions:
+        session = sessions.restore(session_id)
+    if as_json:
+        print_json(session.model_dump(mode="json"))
+    else:
+        typer.echo(f"{session.id[:SHORT_ID]} is back: {session.state.value}")
 
 
 def names_of(session: SessionAnswer) -> dict[str, str]:
