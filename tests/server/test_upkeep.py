@@ -149,4 +149,4 @@ def test_the_server_is_unwell_when_nobody_makes_the_rounds(tmp_path):
         assert served.client.get("/healthz").json() == {"status": "ok", "problems": []}
         served.runtime.rounds.close()
         answer = served.client.get("/healthz")
-        assert (answer.status_code, "watches recorders" in answer.json()["problems"][0]) == (503, True)
+        assert (answer.status_code, "looks after sessions" in answer.json()["problems"][0]) == (503, True)

@@ -6,7 +6,8 @@ Belongs here: deciding who is missed. Does not: what a heartbeat does (`sessions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -21,8 +22,10 @@ SEGMENT_MS = 60_000
 """The longest usual segment: who sends no heartbeats is given so much more."""
 ABSENCE_MS = 15_000
 """After a longer break between two looks the watch itself was away: whoever was silent meanwhile is heard first."""
-AT_ONCE = 200
-"""Sessions that are interrupted in one transaction; receipts wait for it."""
+AT_MOST = 200
+"""Sessions in which one look changes something; the rest is the next one's."""
+AT_ONCE = 8
+"""Of these in one transaction: receipts wait no longer than for a flush of a slow disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +50,14 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What a look found: tracks that fell silent (True) or are heard again (False); lost sessions and the cause."""
+    """What a look changed: tracks that fell silent (True) or are heard again (False); lost sessions and the cause."""
 
-    silent: dict[str, bool]
-    lost: dict[str, str]
+    silent: dict[str, bool] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_any(self) -> bool:
+        return bool(self.silent or self.lost)
 
 
 class Watch:
@@ -67,49 +74,55 @@ class Watch:
         now_ms = self._store.now_ms()
         if not self._looked_ms <= now_ms <= self._looked_ms + ABSENCE_MS:
             self._since_ms = now_ms
-        self._looked_ms = now_ms
+        changed = Findings()
         with self._store.db.read() as c:
-            found = self._find(c, now_ms)
-        if not found.silent and not found.lost:
-            return found
-        changed: list[Track] = []
+            rows = recorders.unheard(c, now_ms, now_ms - self._patience.degraded_ms)
+            suspects = list(dict.fromkeys(one.session_id for one in rows if self._is_suspect(one, now_ms)))
+            due = [session_id for session_id in suspects[:AT_MOST] if self._judge(c, session_id, now_ms).has_any]
+        for first in range(0, len(due), AT_ONCE):
+            self._change(due[first : first + AT_ONCE], now_ms, changed)
+        self._looked_ms = self._store.now_ms()
+        return changed
+
+    def _change(self, session_ids: Sequence[str], now_ms: int, changed: Findings) -> None:
+        """Judge sessions again where no sign of life can come between, and carry it out."""
+        noted: list[Track] = []
         interrupted: list[Session] = []
         with self._store.db.write() as c:
-            found = self._find(c, now_ms)  # a sign of life may have come meanwhile; now none can
-            for track_id, is_silent in found.silent.items():
-                tracks.update_track(c, track_id, is_silent=is_silent)
-                changed.append(tracks.get_track(c, track_id))
-            for session_id, cause in found.lost.items():
-                interrupted.append(self._lifecycle.lose_in(c, session_id, cause))
-        for track in changed:
+            for session_id in session_ids:
+                found = self._judge(c, session_id, now_ms)
+                for track_id, is_silent in found.silent.items():
+                    tracks.update_track(c, track_id, is_silent=is_silent)
+                    noted.append(tracks.get_track(c, track_id))
+                interrupted += [self._lifecycle.lose_in(c, session_id, cause) for cause in found.lost.values()]
+                changed.silent.update(found.silent)
+                changed.lost.update(found.lost)
+        for track in noted:
             self._lifecycle.publish_track(track)
         for session in interrupted:
             self._lifecycle.publish(session)
-        return found
 
-    def _find(self, c: Connection, now_ms: int) -> Findings:
-        rows = recorders.unheard(c, now_ms, now_ms - self._patience.degraded_ms)
-        silent = {}
-        for one in rows:
+    def _judge(self, c: Connection, session_id: str, now_ms: int) -> Findings:
+        """What has to be changed in a session."""
+        found = Findings()
+        of = recorders.recorders_of(c, session_id)
+        for one in of:
             is_silent = self._is_missed(one, now_ms, self._patience.degraded_ms)
             if is_silent is not one.is_silent:
-                silent[one.track_id] = is_silent
-        limit_ms = self._patience.interrupted_ms
-        suspects = list(dict.fromkeys(one.session_id for one in rows if self._is_missed(one, now_ms, limit_ms)))
-        if not suspects:
-            return Findings(silent=silent, lost={})
-        lost = {
-            session_id: f"nothing was heard of its recorder for {self._silence_ms(of, now_ms) // 1000} s"
-            for session_id, of in recorders.recorders_of(c, suspects[:AT_ONCE]).items()
-            if all(self._is_missed(one, now_ms, limit_ms) for one in of)
-        }
-        return Findings(silent=silent, lost=lost)
+                found.silent[one.track_id] = is_silent
+        if of and all(self._is_missed(one, now_ms, self._patience.interrupted_ms) for one in of):
+            silence_ms = now_ms - max(self._heard_ms(one, now_ms) for one in of)
+            found.lost[session_id] = f"nothing was heard of its recorder for {silence_ms // 1000} s"
+        return found
+
+    def _is_suspect(self, one: Recorder, now_ms: int) -> bool:
+        is_silent = self._is_missed(one, now_ms, self._patience.degraded_ms)
+        return is_silent is not one.is_silent or self._is_missed(one, now_ms, self._patience.interrupted_ms)
 
     def _is_missed(self, one: Recorder, now_ms: int, limit_ms: int) -> bool:
         extra_ms = self._patience.extra_ms(one)
-        return extra_ms is not None and self._silence_ms([one], now_ms) > limit_ms + extra_ms
+        return extra_ms is not None and now_ms - self._heard_ms(one, now_ms) > limit_ms + extra_ms
 
-    def _silence_ms(self, of: list[Recorder], now_ms: int) -> int:
-        """For how long nothing could be heard though somebody listened."""
-        heard = [one.heard_at_ms if one.heard_at_ms <= now_ms else self._since_ms for one in of]
-        return now_ms - max(self._since_ms, *heard)
+    def _heard_ms(self, one: Recorder, now_ms: int) -> int:
+        """When it was last heard, or could not be heard because nobody listened or the clock was set back."""
+        return max(self._since_ms, one.heard_at_ms if one.heard_at_ms <= now_ms else self._since_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -29,6 +29,8 @@ from longtake.storage.store import Store
 
 ENDED = (TrackState.STOPPING, TrackState.STOPPED, TrackState.ERROR)
 """What a recorder may still report when its session has ended."""
+AWAITING = (SessionState.INTERRUPTED, SessionState.CHECKING_PERMISSIONS)
+"""States of a session that a heartbeat may end."""
 BACK = "its recorder is back"
 
 
@@ -59,7 +61,7 @@ class Recorders:
         """
         now_ms = self._store.now_ms()
         with self._store.db.write() as c:
-            session = sessions.open_session(c, session_id)
+            state = sessions.open_state(c, session_id)
             track = tracks.get_track(c, track_id, session_id)
             columns: dict[str, object] = {"reported_at_ms": now_ms, "heard_at_ms": now_ms, "is_silent": False}
             if report.health is not None:
@@ -68,15 +70,14 @@ class Recorders:
                 columns["metrics"] = {**track.metrics, **report.metrics}
             if report.permissions is not None:
                 columns["permissions"] = {name: word.value for name, word in report.permissions.items()}
+                track = replace(track, permissions=report.permissions)
             if report.state is not None and report.state is not track.state:
-                columns["state"] = _target(session, track, report.state)
-            tracks.update_track(c, track_id, **columns)
-            track = tracks.get_track(c, track_id)
+                columns["state"] = _target(state, track, report.state)
             refused = lacking([track], Permission.DENIED)
-            error = report.error or (f"permission refused: {', '.join(refused)}" if refused else None)
-            tracks.update_track(c, track_id, error=error)
+            columns["error"] = report.error or (f"permission refused: {', '.join(refused)}" if refused else None)
+            tracks.update_track(c, track_id, **columns)
             sessions.update_session(c, session_id, last_activity_at_ms=now_ms)
-            moved = self._follow(c, track)
+            moved = self._follow(c, tracks.get_track(c, track_id)) if state in AWAITING else None
             track = tracks.get_track(c, track_id)
         self._lifecycle.publish_track(track)
         if moved is not None:
@@ -84,7 +85,7 @@ class Recorders:
         return track
 
     def note_segments(self, c: Connection, session_id: str, track_ids: Sequence[str]) -> None:
-        """Within a transaction: segments came for an interrupted session; it goes on if its recorder sends nothing else.
+        """Within a transaction: segments came for an interrupted session; it goes on if its recorder sends only those.
 
         A recorder that sent heartbeats since it was last asked to record says by a heartbeat that it is back: its
         segments may have been recorded before.
@@ -115,9 +116,9 @@ class Recorders:
         return sessions.get_session(c, session.id) if walks else None
 
 
-def _target(session: Session, track: Track, wanted: TrackState) -> TrackState:
+def _target(session_state: SessionState, track: Track, wanted: TrackState) -> TrackState:
     """The state that a recorder reports, if its track can get there; raises IllegalTransition."""
-    targets = ENDED if session.state is SessionState.COMPLETED else TRACK_WALKS
+    targets = ENDED if session_state is SessionState.COMPLETED else TRACK_WALKS
     possible = [state for state in TRACK_WALKS if state in targets and track.state in TRACK_WALKS[state]]
     if wanted not in possible:
         raise IllegalTransition(state=track.state, event=wanted, allowed=[state.value for state in possible])

@@ -73,9 +73,19 @@ class Upkeep:
                 (removed if done.trashed_at_ms is not None else ended).append(session_id)
         with self._store.db.write() as c:
             forgotten = requests.forget_answers(c, now_ms)
-        for chore in self._chores:
-            chore()
+        self._do_chores()
         return CleanedUp(ended=tuple(ended), removed=tuple(removed), forgotten_answers=forgotten)
+
+    def _do_chores(self) -> None:
+        """All of them; the first error only after the last one."""
+        failed: list[Exception] = []
+        for chore in self._chores:
+            try:
+                chore()
+            except Exception as error:  # noqa: BLE001 - raised below
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _tidy(self, session_id: str, idle_ms: int, waiting_ms: int, actor: str) -> Session | None:
         """End or remove a session, if nothing happened in it meanwhile either; it as it is then."""

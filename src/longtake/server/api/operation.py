@@ -89,7 +89,7 @@ def _problems(run: Runtime) -> list[str]:
     if run.engine is not None and not run.lanes.is_alive:
         problems.append("the thread that starts work has ended")
     if run.engine is not None and not run.rounds.is_alive:
-        problems.append("the thread that watches recorders has ended")
+        problems.append("a thread that looks after sessions has ended")
     return problems
 
 

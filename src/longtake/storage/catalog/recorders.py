@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 
 from longtake.model.lifecycle import RECORDING, SessionState, TrackState
 from longtake.model.session import TrackKind
@@ -30,18 +31,20 @@ class Recorder:
     asked_at_ms: int
 
 
+COLUMNS: Sequence[ColumnElement[Any]] = (
+    tracks.c.id.label("track_id"),
+    tracks.c.session_id,
+    sessions.c.state.label("session_state"),
+    tracks.c.is_silent,
+    tracks.c.heard_at_ms,
+    tracks.c.reported_at_ms,
+    sessions.c.started_at_ms,
+    sessions.c.paused_at_ms,
+    sessions.c.resumed_at_ms,
+)
+
 RECORDERS = (
-    select(
-        tracks.c.id.label("track_id"),
-        tracks.c.session_id,
-        sessions.c.state.label("session_state"),
-        tracks.c.is_silent,
-        tracks.c.heard_at_ms,
-        tracks.c.reported_at_ms,
-        sessions.c.started_at_ms,
-        sessions.c.paused_at_ms,
-        sessions.c.resumed_at_ms,
-    )
+    select(*COLUMNS)
     .join(sessions, sessions.c.id == tracks.c.session_id)
     .where(
         sessions.c.state.in_(RECORDING),
@@ -61,15 +64,12 @@ def unheard(c: Connection, now_ms: int, before_ms: int) -> list[Recorder]:
     return [_recorder(row) for row in c.execute(RECORDERS.where(where))]
 
 
-def recorders_of(c: Connection, session_ids: Sequence[str]) -> dict[str, list[Recorder]]:
-    """All recorders of some sessions, by session."""
-    found: dict[str, list[Recorder]] = {}
-    for row in c.execute(RECORDERS.where(tracks.c.session_id.in_(session_ids))):
-        found.setdefault(row.session_id, []).append(_recorder(row))
-    return found
+def recorders_of(c: Connection, session_id: str) -> list[Recorder]:
+    """All recorders of a session."""
+    return [_recorder(row) for row in c.execute(RECORDERS.where(tracks.c.session_id == session_id))]
 
 
-def _recorder(row: Row[tuple[object, ...]]) -> Recorder:
+def _recorder(row: Row[*tuple[Any, ...]]) -> Recorder:
     asked_at_ms = max(at or 0 for at in (row.started_at_ms, row.paused_at_ms, row.resumed_at_ms))
     return Recorder(
         track_id=row.track_id,

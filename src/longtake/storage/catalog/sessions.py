@@ -181,6 +181,17 @@ def session_state(c: Connection, session_id: str) -> SessionState:
     return SessionState(state)
 
 
+def open_state(c: Connection, session_id: str) -> SessionState:
+    """Only the state; raises NotFound, and Trashed when it lies in the trash."""
+    where = (sessions.c.id == session_id, sessions.c.purged_at_ms.is_(None))
+    row = c.execute(select(sessions.c.state, sessions.c.trashed_at_ms).where(*where)).one_or_none()
+    if row is None:
+        raise NotFound("session", session_id)
+    if row.trashed_at_ms is not None:
+        raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+    return SessionState(row.state)
+
+
 def get_sessions(c: Connection, ids: Sequence[str]) -> list[Session]:
     """Those of some sessions that exist, in the order in which they are named."""
     found = {row.id: row for row in c.execute(select(sessions).where(sessions.c.id.in_(ids)))}
