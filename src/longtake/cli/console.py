@@ -50,7 +50,9 @@ def settings_of(**flags: Any) -> Settings:
         raise typer.BadParameter(f"setting {name}: {first['msg']}") from error
     except tomllib.TOMLDecodeError as error:
         raise typer.BadParameter(f"longtake.toml: {error}") from error
-    log_to_stderr(settings.log_level)
+    from longtake.cli import logs
+
+    logs.configure(settings.log_level, settings.log_format)
     return settings
 
 
@@ -93,7 +95,9 @@ def log_to_stderr(level: str) -> None:
 def quiet_logs() -> None:
     """No logs but at level debug: what goes wrong is told by the command itself."""
     if os.environ.get("LONGTAKE_LOG_LEVEL") != "debug":
-        log_to_stderr("critical")
+        from longtake.cli import logs
+
+        logs.configure("critical", "auto")
 
 
 @contextmanager

@@ -22,12 +22,15 @@ def serve(
     engine: Annotated[
         str | None, typer.Option("--engine", help="auto, none, pocketsphinx or whisper:NAME. [default: auto]")
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", help="json, text, or auto: text on a terminal. [default: auto]")
+    ] = None,
 ) -> None:
     """Serve the web page and the API.
 
     The URL is printed when requests are answered. Ctrl-C ends it in order.
     """
-    settings = settings_of(host=host, port=port, data=data, engine=engine)
+    settings = settings_of(host=host, port=port, data=data, engine=engine, log_format=log_format)
     from longtake.server.serve import serve as run
 
     run(settings, on_ready=lambda url: typer.echo(f"longtake is ready: {url}"))

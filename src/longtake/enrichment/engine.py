@@ -72,7 +72,7 @@ class Engine:
             self._launch()
         except (sqlite3.DatabaseError, DatabaseError) as error:
             aside = self._path.with_name(f"{self._path.name}.damaged")
-            log.error("engine_store_damaged", error=repr(error), moved_to=str(aside))
+            log.error("engine_store_damaged", error=error, moved_to=str(aside))
             self._destroy()
             for suffix in ("", "-wal", "-shm"):
                 part = self._path.with_name(self._path.name + suffix)
@@ -98,7 +98,7 @@ class Engine:
                 self._forget_finished()
                 time.sleep(POLL_S if self._begun else 0.0)
         except DatabaseError as error:
-            log.error("engine_store_damaged", error=repr(error))
+            log.error("engine_store_damaged", error=error)
         self._begun.clear()
         self._destroy()
         self._is_launched = False

@@ -167,7 +167,7 @@ class Lanes:
                 self._pass()
                 next_pass = time.monotonic() + min(MAX_REST_S, REST * (time.monotonic() - began))
             except Exception as error:  # noqa: BLE001 - a disk that is full now may have room at the next tick
-                log.error("pump_failed", error=repr(error))
+                log.error("pump_failed", error=error)
                 self._stopping.wait(TICK_S)
 
     def _pass(self) -> None:
@@ -234,7 +234,7 @@ class Lanes:
             self._failures[name] = Failure(count, error, self._store.now_ms() + 1000 * pause_s)
         code = error.code if isinstance(error, LongtakeError) else type(error).__name__
         trace = error if count == 1 and not isinstance(error, LongtakeError) else None
-        log.error("lane_failed", lane=name[0], key=name[1], code=code, error=str(error), attempt=count, exc_info=trace)
+        log.error("lane_failed", lane=name[0], key=name[1], code=code, error=error, attempt=count, exc_info=trace)
 
 
 def is_permanent(error: Exception) -> bool:

@@ -188,13 +188,13 @@ class Saga:
     def _fail(self, job: Job, error: Exception) -> None:
         code = error.code if isinstance(error, LongtakeError) else type(error).__name__
         trace = None if isinstance(error, LongtakeError) else error
-        log.error("job_failed", job=job.id, session=job.session_id, code=code, error=str(error), exc_info=trace)
+        log.error("job_failed", job=job.id, session=job.session_id, code=code, error=error, exc_info=trace)
         while True:
             try:
                 now = self._note_failure(job, f"{code}: {error}", is_permanent=is_permanent(error))
                 break
             except Unavailable as refused:  # a full disk, perhaps the error itself: the job must not be left as running
-                log.error("job_failure_not_noted", job=job.id, code=refused.code, error=str(refused))
+                log.error("job_failure_not_noted", job=job.id, code=refused.code, error=refused)
                 if self._stopping.wait(STORE_PAUSE_S):
                     return  # the next start finds it
         name = "job-failed" if now.status is JobState.FAILED else "job-progress"

@@ -25,11 +25,10 @@ from longtake import __version__
 from longtake.ingest.figures import BUCKETS_S
 from longtake.model.lifecycle import JobState, SessionState
 from longtake.runtime import Runtime
+from longtake.server.requests import template_of
 from longtake.storage.catalog import figures, unsettled
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-ELSEWHERE = "none"
-"""The route of an address that is none."""
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -48,11 +47,6 @@ class HttpFigures:
     def note_error(self, scope: Scope, code: str) -> None:
         """A request was refused, or failed."""
         self.refused[template_of(scope), code] += 1
-
-
-def template_of(scope: Scope) -> str:
-    """A request's route, without what stands in it."""
-    return str(getattr(scope.get("route"), "path", ELSEWHERE))
 
 
 class Metrics:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
+from typing import Self
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -14,8 +16,9 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from longtake.model.errors import LongtakeError, Rejected, Unavailable
+from longtake.server.requests import request_id_of, template_of
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 MAX_ERRORS = 20
 RETRY_AFTER_S = 1
@@ -79,6 +82,11 @@ class ProblemResponse(Response):
         }
         super().__init__(json.dumps(body, default=str), status_code=status, headers=headers)
 
+    def of_request(self, scope: Scope) -> Self:
+        """Name the request, so that its failure is found in the log."""
+        self.headers["X-Request-Id"] = request_id_of(scope)
+        return self
+
 
 def problem_of(error: LongtakeError) -> ProblemResponse:
     """One of our errors as an answer."""
@@ -92,12 +100,14 @@ def problem_of(error: LongtakeError) -> ProblemResponse:
 
 def answer_to(error: Exception, scope: Scope) -> ProblemResponse:
     """The answer to whatever an endpoint raised; what nobody foresaw is logged here."""
+    said = {"method": scope["method"], "route": template_of(scope), "request_id": request_id_of(scope)}
+    session_id = scope.get("path_params", {}).get("session_id")
     if isinstance(error, LongtakeError):
-        if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.warning("%s: %s", error.code, error.detail)
-        return problem_of(error)
-    log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
-    return unexpected()
+        note = log.warning if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.debug
+        note("request_refused", code=error.code, status=error.http_status, session=session_id, error=error, **said)
+        return problem_of(error).of_request(scope)
+    log.error("request_failed", session=session_id, exc_info=error, **said)
+    return unexpected().of_request(scope)
 
 
 def unexpected() -> ProblemResponse:
@@ -119,21 +129,22 @@ async def _any(request: Request, error: Exception) -> Response:
     return answer_to(error, request.scope)
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [
         {"where": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
         for one in error.errors()[:MAX_ERRORS]
     ]
     detail = "; ".join(f"{one['where']}: {one['message']}" for one in found[:3])
-    return ProblemResponse(status=422, code="invalid_request", detail=detail, errors=found)
+    problem = ProblemResponse(status=422, code="invalid_request", detail=detail, errors=found)
+    return problem.of_request(request.scope)
 
 
-async def _framework(_request: Request, error: Exception) -> Response:
+async def _framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return ProblemResponse(
         status=error.status_code,
         code=HTTP_CODES.get(error.status_code, "invalid_request"),
         detail=str(error.detail),
         headers=dict(error.headers or {}),
-    )
+    ).of_request(request.scope)

@@ -42,6 +42,7 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] = print) -> Non
             ws="none",
             lifespan="on",
             access_log=False,
+            log_config=None,
             server_header=False,
             proxy_headers=False,
             log_level=settings.log_level.lower(),

@@ -124,7 +124,7 @@ class Deletion:
             for session_id, at_ms in halves:
                 self._finish_audio(session_id, at_ms)
         except Unavailable as error:
-            log.warning("deletion_waits", code=error.code, error=str(error))
+            log.warning("deletion_waits", code=error.code, error=error)
         return len(purged) + len(halves)
 
     def close(self) -> None:
