@@ -109,6 +109,8 @@ def count_active(c: Connection, wanted: Filter) -> int:
     states = [state for state in RECORDING if not wanted.states or state in wanted.states]
     if not states:
         return 0
+    if replace(wanted, states=(), processing=()) == Filter():
+        return _count_alike(c, replace(wanted, states=states))
     query = select(func.count()).select_from(sessions).where(*_conditions(replace(wanted, states=states)))
     return int(c.execute(query, _values(wanted)).scalar_one())
 
@@ -184,20 +186,21 @@ def _driver(c: Connection, wanted: Filter, *, is_sorted: bool) -> str | None:
         return rarest
     if not is_sorted:
         return None
-    kept = [
-        count
-        for word, count in c.execute(select(tallies.c.word, tallies.c.count).where(tallies.c.kind == "session"))
-        if _fits(word, wanted)
-    ]
-    return None if (wanted.states or wanted.processing) and sum(kept) < COUNTED else rarest
+    if wanted.processing:  # which then comes before the state
+        wanted = replace(wanted, states=())
+    return None if (wanted.states or wanted.processing) and _count_alike(c, wanted) < COUNTED else rarest
 
 
-def _fits(word: str, wanted: Filter) -> bool:
-    """Whether a tally of sessions counts some that may be wanted."""
-    state, _, processing = word.partition(" ")
-    if wanted.processing:
-        return processing in wanted.processing
-    return state in wanted.states
+def _count_alike(c: Connection, wanted: Filter) -> int:
+    """How many sessions have these states and processing statuses, whatever else is wanted: from the tallies."""
+    count = 0
+    for word, some in c.execute(select(tallies.c.word, tallies.c.count).where(tallies.c.kind == "session")):
+        state, _, processing = word.partition(" ")
+        fits = (not wanted.states or state in wanted.states) and (
+            not wanted.processing or processing in wanted.processing
+        )
+        count += some if fits else 0
+    return count
 
 
 def _conditions(
