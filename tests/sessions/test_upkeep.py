@@ -195,6 +195,17 @@ def test_the_clean_up_empties_the_trash(world):
     assert reference_counts_are_exact(world.runtime)
 
 
+def test_what_is_restored_from_the_trash_is_not_thrown_away_again(world):
+    recording = declared(world)
+    later(world, 25)
+    assert world.runtime.upkeep.clean_up().removed == (recording.id,)
+    world.runtime.sessions.restore(recording.id)
+    later(world, 1)
+    assert world.runtime.upkeep.clean_up().removed == ()
+    later(world, 24)
+    assert world.runtime.upkeep.clean_up().removed == (recording.id,)
+
+
 def test_old_answers_are_forgotten_and_young_ones_kept(world):
     def remember(key):
         answer = requests.Answered(key=key, fingerprint="f", status=200, body=b"{}", at_ms=world.clock.ms)

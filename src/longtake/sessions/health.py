@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import structlog
 from sqlalchemy import Connection
 
 from longtake.model.lifecycle import SessionState
@@ -17,6 +18,8 @@ from longtake.sessions.lifecycle import Lifecycle
 from longtake.storage.catalog import recorders, tracks
 from longtake.storage.catalog.recorders import Recorder
 from longtake.storage.store import Store
+
+log = structlog.get_logger()
 
 SEGMENT_MS = 60_000
 """The longest usual segment: who sends no heartbeats is given so much more."""
@@ -82,6 +85,8 @@ class Watch:
         for first in range(0, len(due), AT_ONCE):
             self._change(due[first : first + AT_ONCE], now_ms, changed)
         self._looked_ms = self._store.now_ms()
+        for session_id, cause in changed.lost.items():
+            log.warning("session_interrupted", session_id=session_id, cause=cause)
         return changed
 
     def _change(self, session_ids: Sequence[str], now_ms: int, changed: Findings) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from longtake.model.lifecycle import RECORDING, SessionState
 from longtake.model.session import Job, Session, TrackKind
 from longtake.sessions.lifecycle import Lifecycle
@@ -15,6 +17,8 @@ from longtake.sessions.work import Work
 from longtake.storage.catalog import requests, sessions, upkeep
 from longtake.storage.catalog.recorders import LIVE
 from longtake.storage.store import Store
+
+log = structlog.get_logger()
 
 AT_ONCE = 1000
 """Sessions that one clean-up looks at; the rest is the next one's."""
@@ -73,6 +77,8 @@ class Upkeep:
                 (removed if done.trashed_at_ms is not None else ended).append(session_id)
         with self._store.db.write() as c:
             forgotten = requests.forget_answers(c, now_ms)
+        if ended or removed:
+            log.info("cleaned_up", ended=ended, removed=removed, by=actor)
         self._do_chores()
         return CleanedUp(ended=tuple(ended), removed=tuple(removed), forgotten_answers=forgotten)
 

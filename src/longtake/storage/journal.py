@@ -48,7 +48,15 @@ KINDS: Mapping[str, Kind] = {
     "session": _of(
         sessions,
         *("id", "title", "description", "mode", "recording_type", "recording_config", "state", "owner_id", "device_id"),
-        *("created_at_ms", "started_at_ms", "paused_at_ms", "resumed_at_ms", "ended_at_ms", "completed_at_ms"),
+        *(
+            "created_at_ms",
+            "started_at_ms",
+            "paused_at_ms",
+            "resumed_at_ms",
+            "ended_at_ms",
+            "completed_at_ms",
+            "recorded_ms",
+        ),
         *(
             "recorded_ms",
             "active_since_ms",
