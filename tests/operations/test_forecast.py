@@ -32,7 +32,8 @@ def disk():
 
 @pytest.fixture
 def runtime(tmp_path, disk):
-    settings = Settings(data=tmp_path / "data", engine="none", min_free_bytes=1_000, min_recording_minutes=10)
+    said = {"data": tmp_path / "data", "engine": "none", "min_free_bytes": 1_000, "min_recording_minutes": 10}
+    settings = Settings.model_validate(said)
     with Runtime.open(settings, with_engine=False, disk=disk) as runtime:
         yield runtime
 

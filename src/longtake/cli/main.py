@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 import longtake
-from longtake.cli import demo, gc, models, process, rebuild, serve, sessions, upload, verify
+from longtake.cli import demo, doctor, gc, models, process, rebuild, serve, sessions, upload, verify
 from longtake.cli.console import FAILED
 from longtake.cli.problems import line_of, line_of_misuse, line_of_surprise, line_of_system
 from longtake.model.errors import LongtakeError
@@ -35,6 +35,7 @@ app.command("process", epilog=process.EXAMPLE)(process.process)
 app.command("serve", epilog=serve.EXAMPLE)(serve.serve)
 app.command("upload", epilog=upload.EXAMPLE)(upload.upload)
 app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
 app.command("rebuild", epilog=rebuild.EXAMPLE)(rebuild.rebuild)
 app.command("gc", epilog=gc.EXAMPLE)(gc.gc)
