@@ -27,7 +27,7 @@ HOUR_NS = 3_600_000_000_000
 AT_ONCE = 2000
 WORDS = 20_000
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-STATES = ("completed",) * 96 + ("active", "paused", "idle", "error")
+STATES = ("completed",) * 990 + ("idle",) * 5 + ("error",) * 3 + ("active", "paused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def make_library(data: Path, *, count: int, texts: int) -> Made:
 
     Args:
         data: The folder; nothing is there yet.
-        count: Sessions: of each hundred 96 have ended, some failed in part; each has a track, a job, tags, topics.
+        count: Sessions: of each thousand 990 have ended, some failed in part; each has a track, a job, tags, topics.
         texts: Entries of 14 words, the words as frequent as in any language (Zipf).
     """
     data.mkdir(parents=True, exist_ok=True)

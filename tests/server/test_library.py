@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longtake.model.session import LaneStatus
@@ -258,7 +258,7 @@ def test_a_search_for_nothing_or_too_much_is_refused_with_a_reason(idle, q):
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=60) | st.text('ab"*-:^()+ANDORTNE{}\\\x00\x02\'ä̈', max_size=30))
 def test_whatever_is_typed_is_answered(idle, told, q):
     encoded = q.encode("utf-8", "surrogatepass")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from longtake.events import Event
 from longtake.model.transcript import Chapter, Outline, Task
 from longtake.storage.catalog import sessions, transcript
 from tests.server.conftest import tone
@@ -64,7 +65,7 @@ def test_a_session_moves_through_its_phases_and_remembers_when(idle):
     base = f"/api/sessions/{session_id}/phase"
     begun = idle.client.get(base).json()
     assert (begun["phase"], begun["phases"]) == ("icebreaker", ["icebreaker", "deep_dive"])
-    told = []
+    told: list[Event] = []
     unsubscribe = idle.runtime.store.bus.subscribe(told.append)
     for _ in range(2):  # twice is once
         moved = idle.client.put(base, json={"phase": "deep_dive"}).json()
@@ -96,7 +97,7 @@ def test_what_somebody_wrote_stands_beside_what_is_made(idle):
     session_id = idle.create()
     base = f"/api/sessions/{session_id}/summary"
     assert idle.client.get(base).status_code == 409
-    told = []
+    told: list[Event] = []
     unsubscribe = idle.runtime.store.bus.subscribe(told.append)
     idle.client.put(base, json={"summary": "It was about *bees*."}).raise_for_status()
     unsubscribe()

@@ -5,7 +5,7 @@ import uuid
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
@@ -133,7 +133,7 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(wanted=FILTERS, sort=st.sampled_from(Sort), limit=st.integers(1, 9), counted=st.sampled_from([0, 5, 3000]))
 def test_the_pages_of_a_list_are_what_fits_in_its_order(db, everything, wanted, sort, limit, counted):
     expected = [one.id for one in sorted(filter(lambda one: fits(one, wanted), everything), key=key_of(sort))]

@@ -76,7 +76,7 @@ def list_sessions(
     """List sessions that fit in every way, the newest first.
 
     `active_sessions` and `session_ids` are about all that fit, not only this page: how many are being recorded, and the
-    ids of the newest 1,000. `expand=segments` adds the statuses of each session's first 100 segments.
+    ids of the newest 500. `expand=segments` adds the statuses of each session's first 100 segments.
     """
     wanted = Filter(
         states=state,
