@@ -26,6 +26,7 @@ WHY = {
     Cause.FAILED: "arrived, but could not be decoded",
     Cause.NOT_RECORDED: "was not recorded",
     Cause.TAIL: "the end never arrived",
+    Cause.DELETED: "was deleted",
 }
 
 MOST_GAPS_LISTED = 20
