@@ -1,12 +1,17 @@
 """The watch: who is silent is missed, who is there is not, and who comes back is welcome."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from longtake.model.errors import StorageFull
 from longtake.model.lifecycle import SessionState, TrackHealth, TrackState
 from longtake.model.session import TrackKind
 from longtake.sessions.recorders import TrackReport
 from longtake.storage.catalog import sessions
 from tests.enrichment.recording import Recording, running, tone, wait_for, wav
+from tests.sessions.watched import Stopped, World
 
 ALIVE = TrackReport(state=TrackState.ACTIVE)
 PAUSED = TrackReport(state=TrackState.PAUSED)
@@ -245,6 +250,61 @@ def test_after_a_restart_who_still_records_is_given_time_to_say_so(world, begun,
         beats(world, begun, 130)
         assert world.state(begun) is SessionState.ACTIVE
         assert world.state(silent) is SessionState.INTERRUPTED
+
+
+def test_a_heartbeat_that_races_with_the_watch_leaves_the_session_going_on(world, begun):
+    """Whoever is first: it is not interrupted, or it is and goes on."""
+    interrupted = 0
+    for _ in range(20):
+        beats(world, begun, 20)
+        world.passes(120)
+        world.clock.ms += 5000
+        gate = threading.Barrier(2)
+
+        def look(gate=gate):
+            gate.wait()
+            return world.runtime.watch.look()
+
+        with ThreadPoolExecutor(1) as pool:
+            looking = pool.submit(look)
+            gate.wait()
+            world.runtime.recorders.report(begun.id, begun.tracks[0], ALIVE)
+            interrupted += len(looking.result().lost)
+        assert (world.state(begun), world.health(begun)) == (SessionState.ACTIVE, TrackHealth.HEALTHY)
+    steps = world.runtime.sessions.history(begun.id)
+    assert sum(step.event == "recorder_lost" for step in steps) == interrupted
+    assert sum(step.event == "resumed" for step in steps) == interrupted
+
+
+def test_a_full_disk_keeps_the_watch_from_acting_and_not_from_acting_later(world):
+    recordings = [Recording.begin(world.runtime) for _ in range(40)]
+    world.passes(180)
+    with world.runtime.store.db.write() as c:
+        pages = c.exec_driver_sql("PRAGMA page_count").scalar_one()
+        c.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    try:
+        with pytest.raises(StorageFull):
+            world.passes(5)
+    finally:
+        with world.runtime.store.db.write() as c:
+            c.exec_driver_sql("PRAGMA max_page_count=1073741823")
+    assert SessionState.ACTIVE in {world.state(one) for one in recordings}
+    world.passes(5)
+    assert {world.state(one) for one in recordings} == {SessionState.INTERRUPTED}
+    for one in recordings:
+        assert [step.event for step in world.runtime.sessions.history(one.id)].count("recorder_lost") == 1
+
+
+def test_who_may_be_silent_longer_than_a_session_is_interrupted_without_being_degraded(tmp_path):
+    clock = Stopped()
+    with running(
+        tmp_path / "data", clock=clock, with_engine=False, degraded_after_s=300, interrupted_after_s=20
+    ) as runtime:
+        world = World(runtime, clock)
+        recording = Recording.begin(runtime)
+        beats(world, recording, 20)
+        world.passes(25)
+        assert (world.state(recording), world.health(recording)) == (SessionState.INTERRUPTED, TrackHealth.HEALTHY)
 
 
 def test_a_session_in_the_trash_is_not_watched(world, begun):

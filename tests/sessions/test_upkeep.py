@@ -139,6 +139,39 @@ def test_a_whole_file_on_its_way_is_waited_for(world):
     assert world.runtime.sessions.get(track.session_id).trashed_at_ms is None
 
 
+def test_a_track_for_an_upload_that_nobody_began_protects_nothing(world):
+    recording = declared(world)
+    recording.add(TrackKind.UPLOAD)
+    later(world, 25)
+    assert world.runtime.upkeep.clean_up().removed == (recording.id,)
+
+
+def test_a_full_disk_stops_a_clean_up_between_two_sessions_and_the_next_goes_on(world):
+    recordings = [Recording.begin(world.runtime) for _ in range(40)]
+    for one in recordings:
+        one.send(0, SOUND)
+        world.runtime.lifecycle.pause(one.id)
+    later(world, 25)
+    with world.runtime.store.db.write() as c:
+        pages = c.exec_driver_sql("PRAGMA page_count").scalar_one()
+        c.exec_driver_sql(f"PRAGMA max_page_count={pages + 1}")
+    try:
+        with pytest.raises(StorageFull):
+            world.runtime.upkeep.clean_up()
+    finally:
+        with world.runtime.store.db.write() as c:
+            c.exec_driver_sql("PRAGMA max_page_count=1073741823")
+    for one in recordings:
+        session = one.session()
+        assert (session.state, session.job is None) in (
+            (SessionState.PAUSED, True),
+            (SessionState.COMPLETED, False),
+        )
+    left = {one.id for one in recordings if one.session().state is SessionState.PAUSED}
+    assert left
+    assert set(world.runtime.upkeep.clean_up().ended) == left
+
+
 def test_what_has_ended_or_lies_in_the_trash_is_left_alone(world):
     ended, trashed = declared(world), declared(world)
     world.runtime.lifecycle.end(ended.id)

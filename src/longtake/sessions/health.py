@@ -79,7 +79,8 @@ class Watch:
             self._since_ms = now_ms
         changed = Findings()
         with self._store.db.read() as c:
-            rows = recorders.unheard(c, now_ms, now_ms - self._patience.degraded_ms)
+            shortest_ms = min(self._patience.degraded_ms, self._patience.interrupted_ms)
+            rows = recorders.unheard(c, now_ms, now_ms - shortest_ms)
             suspects = list(dict.fromkeys(one.session_id for one in rows if self._is_suspect(one, now_ms)))
             due = [session_id for session_id in suspects[:AT_MOST] if self._judge(c, session_id, now_ms).has_any]
         for first in range(0, len(due), AT_ONCE):

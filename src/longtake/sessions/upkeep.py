@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import structlog
 
 from longtake.model.lifecycle import RECORDING, SessionState
-from longtake.model.session import Job, Session, TrackKind
+from longtake.model.session import Job, Session
+from longtake.sessions.imports import UPLOAD
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.work import Work
 from longtake.storage.catalog import requests, sessions, upkeep
@@ -133,4 +134,4 @@ def is_recording(session: Session) -> bool:
 
 def is_awaited(session: Session) -> bool:
     """Whether a whole file is on its way into it: who receives it removes the session if it does not arrive."""
-    return any(track.kind is TrackKind.UPLOAD for track in session.tracks)
+    return session.recording_type == UPLOAD
