@@ -1,13 +1,23 @@
 """What is derived is a function of the segments: not of their order, of repetitions, of crashes, of when they came."""
 
 import random
+import threading
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
+from longtake.enrichment.lanes.blocks import Turn
+from longtake.enrichment.lanes.media import MediaLane
+from longtake.enrichment.lanes.timelines import Timelines
+from longtake.media.decoded import DecodedSegments
+from longtake.media.probe import sniff
+from longtake.media.sandbox import MediaSource, Sandbox
 from longtake.model.session import TrackKind
-from longtake.storage.catalog import tracks
+from longtake.runtime import Runtime
+from longtake.settings import Settings
+from longtake.storage.catalog import blobs, tracks
 from tests.enrichment.recording import Clock, Recording, cut, encoded, running, tone, wav
 
 SEGMENT_S = 2.5
@@ -158,6 +168,37 @@ def test_a_long_segment_that_grew_is_not_made_anew_after_a_restart(tmp_path):
         recording.settle()
         assert recording.blocks(recording.tracks[0]) == before
         assert {revision for _, _, revision in before} == {1}
+
+
+def test_a_long_file_is_decoded_once_however_short_the_turns_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("longtake.enrichment.lanes.media.Turn", lambda is_stopping: Turn(is_stopping, 0.01))
+    decodings = []
+    with ExitStack() as stack:
+        runtime = stack.enter_context(Runtime.open(Settings(data=tmp_path, engine="none"), with_engine=False))
+        recording = Recording.begin(runtime)
+        recording.send(0, wav(tone(300.0, rate_hz=16_000), rate_hz=16_000))
+        recording.end()
+        sandbox = stack.enter_context(Sandbox())
+        sandbox.start()
+
+        def locate(sha256):
+            decodings.append(sha256)
+            with runtime.store.db.read() as c:
+                at = blobs.get_locator(c, sha256)
+            container = sniff(runtime.store.blobs.read(at, 0, 4096))
+            return MediaSource(
+                path=runtime.store.blobs.path(at), offset=at.offset, size=at.size_bytes, container=container
+            )
+
+        pcm = stack.enter_context(DecodedSegments(sandbox, locate))
+        lane = MediaLane(runtime.store, Timelines(runtime.store), pcm, threading.Event())
+        turns = 0
+        while not recording.session().tracks[0].media_settled:
+            lane.run(recording.tracks[0])
+            turns += 1
+        assert turns > 10
+        assert len(recording.blocks(recording.tracks[0])) == 30
+    assert len(decodings) == 1
 
 
 def test_the_mix_of_one_track_shares_its_blobs(tmp_path):

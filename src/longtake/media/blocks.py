@@ -123,7 +123,7 @@ def encode_frames(pcm: NDArray[np.float32]) -> tuple[bytes, ...]:
     encoder.time_base = Fraction(1, RATE_HZ)
     encoder.thread_count = 1
     encoder.flags |= Flags.bitexact  # no version string in the first frame
-    encoder.options = {"aac_coder": "fast"}
+    encoder.options = {"aac_coder": "fast", "aac_pns": "0"}
     whole = np.pad(pcm, ((0, 0), (0, -n % FRAME)))
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(whole), format="fltp", layout=layout)
     frame.sample_rate = RATE_HZ

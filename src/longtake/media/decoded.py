@@ -21,7 +21,7 @@ from longtake.media.loudness import Loudness, SegmentStats
 from longtake.media.sandbox import Decoding, MediaSource, Sandbox
 from longtake.model.errors import MediaError
 
-WINDOW_S = 40
+WINDOW_S = 80
 """How much of a long file stays readable behind its newest decoded sample."""
 BUDGET_BYTES = 128 << 20
 """PCM kept over all segments; the least recently used go first."""

@@ -26,13 +26,16 @@ from longtake.speech.engine import RATE_HZ as SPEECH_HZ
 from longtake.storage.catalog import blobs, derived, segments, sessions, tracks
 from longtake.storage.store import Store
 
-BLOCKS_VERSION = "aac-1"
+BLOCKS_VERSION = "aac-2"
 """Part of every fingerprint: raise it when the same sound gives other bytes."""
 HOLE_PATIENCE_MS = 10_000
 """How long a missing segment holds up those behind it while its track is being recorded."""
 MAX_ATTEMPTS = 4
 STEP_S = 10
-"""How much of a long segment is decoded at a time."""
+MAX_STEP_S = 40
+"""How much of a long segment is decoded at a time. First little, so that it is soon heard; then a tenth of what is
+known, as all that follows from a step costs the same for a long one. No more than a batch of blocks, which is made even
+when a turn is over: what is not encoded yet must lie in the window that decoders keep."""
 READ_BYTES = 1 << 20
 
 
@@ -92,7 +95,7 @@ class MediaLane:
             while decoded.samples is None:
                 if turn.is_over():
                     return False
-                known = decoded.advance(decoded.samples_so_far + STEP_S * decoded.rate_hz)
+                known = decoded.advance(decoded.samples_so_far + _step(decoded))
                 if decoded.samples is None:  # a long one: what is decoded so far is played already
                     self._grow(track, timeline, segment, place, decoded, known, turn)
             if decoded.samples == 0:
@@ -257,6 +260,11 @@ class MediaLane:
                 sessions.update_session(c, track.session_id, mix_settled=False)
                 return True
         return False
+
+
+def _step(decoded: DecodedSegment) -> int:
+    """How many samples to decode next."""
+    return max(STEP_S * decoded.rate_hz, min(MAX_STEP_S * decoded.rate_hz, decoded.samples_so_far // 10))
 
 
 def block_source(timeline: Timeline, number: int, channels: int, total: int, *, is_final: bool) -> str:
