@@ -1,8 +1,9 @@
 """A recorder and its listener in a process that may be killed anywhere: `python -m tests.acceptance.crashing DATA`.
 
-It goes on where its data folder is: a session is created, its segments are sent, it is ended and enriched. Each step
-that is acknowledged is a line on standard output, written only after the acknowledgement. Done, it prints `done`.
-The segments are the same in every run, so that what was acknowledged can be compared byte by byte.
+It goes on where its data folder is: a session is created, its segments are sent, it is ended and enriched; another job
+is asked for and cancelled; a third has a hiccup in its first attempt and succeeds in its second. Each step that is
+acknowledged is a line on standard output, written only after the acknowledgement. Done, it prints `done`. The segments
+are the same in every run, so that what was acknowledged can be compared byte by byte.
 
 `--die-at N` kills it at its N-th step: a write (of which half is done), a flush, a rename, a commit. `--careless` is a
 control: it acknowledges a segment before its bytes are flushed.
@@ -15,6 +16,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from functools import cache
@@ -22,10 +24,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine, event
 
+from longtake.events import Event
 from longtake.ingest.protocol import announce
-from longtake.model.errors import Conflict
-from longtake.model.lifecycle import SessionState
-from longtake.model.session import TrackKind
+from longtake.model.errors import Conflict, IllegalTransition, JobActive
+from longtake.model.lifecycle import JobState, SessionState
+from longtake.model.session import Job, TrackKind
 from longtake.runtime import Runtime
 from longtake.sessions.manager import NewSession, NewTrack
 from longtake.settings import Settings
@@ -105,8 +108,11 @@ def say(*words: object) -> None:
 def run(data: Path, *, fate: Fate, careless: bool) -> None:
     """Record, end, and wait until everything is made."""
     event.listen(Engine, "commit", fate.step)
+    hiccup = Hiccup()
+    event.listen(Engine, "commit", hiccup.commit)
     settings = Settings.model_validate({"data": data, "engine": "none", "min_free_bytes": 0})
     with Runtime.open(settings, disk=MortalDisk(fate)) as runtime:
+        hiccup.watch(runtime)
         page, _ = runtime.sessions.page(Filter(), limit=1)
         session = page[0] if page else runtime.sessions.create(NewSession(title="crashing"))
         say("session", session.id)
@@ -127,10 +133,55 @@ def run(data: Path, *, fate: Fate, careless: bool) -> None:
         with contextlib.suppress(Conflict):  # ended by a run that was killed
             runtime.lifecycle.end(session.id)
         say("ended")
-        while (job := runtime.sessions.get(session.id).job) is None or job.finished_at_ms is None:
-            time.sleep(0.01)
-        say("job", job.status.value)
+        _finished(runtime, session.id)
+        if not any(job.status is JobState.CANCELLED for job in _jobs(runtime, session.id)):
+            with contextlib.suppress(JobActive):  # asked for by a run that was killed
+                runtime.work.enqueue(session.id)
+            with contextlib.suppress(IllegalTransition):  # it was done before
+                runtime.work.cancel(_jobs(runtime, session.id)[0].id)
+        say("cancelled")
+        if _jobs(runtime, session.id)[0].status is JobState.CANCELLED:
+            runtime.work.enqueue(session.id)
+        say("job", _finished(runtime, session.id).status.value)
     say("done", fate.steps)
+
+
+def _jobs(runtime: Runtime, session_id: str) -> list[Job]:
+    """All jobs of the session, newest first."""
+    return runtime.work.page(session_id=session_id)[0]
+
+
+def _finished(runtime: Runtime, session_id: str) -> Job:
+    """The newest job of the session, once it has ended."""
+    while (job := runtime.sessions.get(session_id).job) is None or job.finished_at_ms is None:
+        time.sleep(0.01)
+    return job
+
+
+class Hiccup:
+    """A disk that refuses one commit: the first one of a job's chapters, in the first attempt of the last job."""
+
+    def __init__(self) -> None:
+        self._runtime: Runtime | None = None
+        self._here = threading.local()
+
+    def watch(self, runtime: Runtime) -> None:
+        """Look out for the moment."""
+        self._runtime = runtime
+        runtime.store.bus.subscribe(self._heard)
+
+    def _heard(self, heard: Event) -> None:
+        assert self._runtime is not None
+        if heard.name == "job-progress" and heard.payload.get("stage") == "chapters":
+            listed = _jobs(self._runtime, heard.session_id)
+            is_last = any(job.status is JobState.CANCELLED for job in listed)
+            self._here.is_due = is_last and listed[0].attempts == 1
+
+    def commit(self, *_: object) -> None:
+        """Refuse, if it is the moment."""
+        if getattr(self._here, "is_due", False):
+            self._here.is_due = False
+            raise OSError("a hiccup")
 
 
 def _settled(runtime: Runtime, session_id: str) -> None:

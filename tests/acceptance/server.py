@@ -37,6 +37,12 @@ class LongtakeServer:
             )
         wait_until(self._is_ready, START_S)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL, as a crash or the kernel would."""
         assert self._process is not None
