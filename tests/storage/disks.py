@@ -53,12 +53,16 @@ class FailingDisk(Disk):
 
 
 class VolatileDisk(Disk):
-    """Remembers what a power cut would leave: bytes up to the last flush of a file, names up to that of a folder."""
+    """Remembers what a power cut would leave: bytes up to the last flush of a file, names up to that of a folder.
+
+    A name that was taken away comes back, too, unless its folder has been flushed since.
+    """
 
     def __init__(self) -> None:
         self._paths: dict[int, Path] = {}
         self._flushed: dict[Path, int] = {}
         self._named: set[Path] = set()
+        self._taken: dict[Path, bytes] = {}
 
     def create(self, path: Path) -> int:
         fd = super().create(path)
@@ -71,13 +75,27 @@ class VolatileDisk(Disk):
         self._flushed[self._paths[fd]] = os.fstat(fd).st_size
 
     def rename(self, source: Path, target: Path) -> None:
+        self._take_away(source)
         super().rename(source, target)
-        self._flushed[target] = self._flushed.pop(source)
+        if source in self._flushed:
+            self._flushed[target] = self._flushed.pop(source)
         self._named.discard(source)
         self._paths = {fd: target if path == source else path for fd, path in self._paths.items()}
 
+    def remove(self, path: Path) -> None:
+        self._take_away(path)
+        super().remove(path)
+        self._flushed.pop(path, None)
+        self._named.discard(path)
+
+    def _take_away(self, path: Path) -> None:
+        """A name goes that a power cut would bring back: one that had been flushed, or was there before."""
+        if path.exists() and (path in self._named or path not in self._flushed):
+            self._taken[path] = path.read_bytes()
+
     def flush_folder(self, folder: Path) -> None:
         super().flush_folder(folder)
+        self._taken = {path: data for path, data in self._taken.items() if path.parent != folder}
         self._named |= {path for path in self._flushed if path.parent == folder}
 
     def cut_power(self, folder: Path, image: Path) -> None:
@@ -89,6 +107,11 @@ class VolatileDisk(Disk):
                 left.unlink(missing_ok=True)
             elif left.exists():
                 os.truncate(left, size)
+        for path, data in self._taken.items():
+            left = image / path.relative_to(folder)
+            if not left.exists():
+                left.write_bytes(data)
+                os.utime(left, (0, 0))
 
 
 class ForgetfulDisk(VolatileDisk):

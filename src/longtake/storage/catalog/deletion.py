@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import astuple
 
 from sqlalchemy import Column, Connection, Table, and_, delete, exists, func, or_, select, update
 
-from longtake.model.session import SegmentStatus
+from longtake.model.session import Covered, SegmentStatus
 from longtake.storage.catalog.blobs import release_references
 from longtake.storage.catalog.derived import TEXTS
 from longtake.storage.catalog.sessions import update_session
@@ -157,5 +158,6 @@ def drop_session(c: Connection, session_id: str) -> None:
 
 
 def _settle(c: Connection, session_id: str) -> None:
-    columns = {"media_settled": True, "speech_settled": True, "speech_stale_from": None, "covered": None}
+    covered = list(astuple(Covered()))  # nothing: soon there is no segment any more
+    columns = {"media_settled": True, "speech_settled": True, "speech_stale_from": None, "covered": covered}
     c.execute(update(tracks).where(tracks.c.session_id == session_id).values(**columns))
