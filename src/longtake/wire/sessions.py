@@ -190,6 +190,7 @@ class SessionRefs(Answer):
     notes: str
     audio: str
     artifacts: str
+    timeline: str
 
 
 class SessionAnswer(Answer):
@@ -290,7 +291,8 @@ class SessionItem(SessionAnswer):
 class SessionsAnswer(Answer):
     """A page of sessions.
 
-    `active_sessions` and `session_ids` are about all that fit: how many are being recorded, the ids of the newest 1,000.
+    `active_sessions` and `session_ids` are about all that fit: how many are being recorded, and the ids of the newest
+    500.
     """
 
     items: list[SessionItem]

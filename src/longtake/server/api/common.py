@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Path, Query, Response
 
 from longtake.access import Action, Caller
 from longtake.server.security import Allow
+from longtake.wire.base import Answer
 
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=3000, description="`next_cursor` of the page before.")]
@@ -24,6 +25,12 @@ ADMINISTER = [Depends(Allow(Action.ADMINISTER))]
 
 Writer = Annotated[Caller, Depends(Allow(Action.WRITE))]
 """Who asks to write."""
+
+
+def as_json(answer: Answer) -> Response:
+    """A long answer as it is: the framework would check it again, and write it twice."""
+    return Response(answer.model_dump_json(), media_type="application/json")
+
 
 PROBLEMS = {
     400: "The request cannot be read.",

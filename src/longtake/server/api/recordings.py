@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 from sqlalchemy import Connection
 
 from longtake.model.errors import NotFound
 from longtake.model.session import ProcessingStatus, SegmentStatus, Session
 from longtake.model.timeline import ns_to_ms
-from longtake.server.api.common import DELETE, READ, WRITE, Cursor, Limit, problems
+from longtake.server.api.common import DELETE, READ, WRITE, Cursor, Limit, as_json, problems
 from longtake.server.routing import ApiRoute, Run, Views
 from longtake.storage.catalog import chunks, library, sessions
 from longtake.storage.catalog.chunks import Chunk
@@ -33,24 +33,27 @@ RecordingId = Annotated[str, Path(max_length=64, description="Of a session, or o
 SessionOnly = Annotated[str, Path(max_length=64, description="Of a session.")]
 
 
-@router.get("/api/recordings", dependencies=READ, responses=problems(422))
-def list_recordings(run: Run, limit: Limit = 50, cursor: Cursor = None) -> RecordingsAnswer:
+@router.get("/api/recordings", response_model=RecordingsAnswer, dependencies=READ, responses=problems(422))
+def list_recordings(run: Run, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The recordings, newest first; of each, the statuses of its first 100 chunks."""
     with run.store.db.read() as c:
         found, following = library.list_sessions(c, library.Filter(), limit=limit, cursor=cursor)
         recordings = [_recording(c, session, limit=MAX_CHUNKS) for session in found]
-    return RecordingsAnswer(recordings=recordings, next_cursor=following)
+    return as_json(RecordingsAnswer(recordings=recordings, next_cursor=following))
 
 
-@router.get("/api/recordings/{recording_id}", dependencies=READ, responses=problems(404))
-def get_recording(recording_id: RecordingId, run: Run) -> OneRecordingAnswer:
+@router.get(
+    "/api/recordings/{recording_id}", response_model=OneRecordingAnswer, dependencies=READ, responses=problems(404)
+)
+def get_recording(recording_id: RecordingId, run: Run) -> Response:
     """A recording with all its chunks; by the id of a chunk, only that one."""
     with run.store.db.read() as c:
         session = sessions.find_session(c, recording_id)
         if session is not None:
-            return OneRecordingAnswer(recording=_recording(c, session, limit=None))
+            return as_json(OneRecordingAnswer(recording=_recording(c, session, limit=None)))
         session_id, chunk = _chunk(c, recording_id)
-        return OneRecordingAnswer(recording=_part(sessions.get_session(c, session_id), recording_id, chunk))
+        part = _part(sessions.get_session(c, session_id), recording_id, chunk)
+    return as_json(OneRecordingAnswer(recording=part))
 
 
 @router.post("/api/recordings/{recording_id}/retry", dependencies=WRITE, responses=problems(404, 409, 507))

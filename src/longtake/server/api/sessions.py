@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import ProcessingStatus, Session
 from longtake.runtime import Runtime
-from longtake.server.api.common import DELETE, READ, WRITE, Cursor, Limit, SessionId, problems
+from longtake.server.api.common import DELETE, READ, WRITE, Cursor, Limit, SessionId, as_json, problems
 from longtake.server.routing import ApiRoute, Run, Views
 from longtake.sessions.manager import NewSession
 from longtake.storage.catalog import library
@@ -53,7 +53,7 @@ def create_session(run: Run, views: Views, body: SessionRequest) -> SessionAnswe
     return views.of(session)
 
 
-@router.get("/api/sessions", dependencies=READ, responses=problems(422))
+@router.get("/api/sessions", response_model=SessionsAnswer, dependencies=READ, responses=problems(422))
 def list_sessions(
     run: Run,
     state: Annotated[list[SessionState], Query(max_length=20)] = [],  # noqa: B006 (the framework copies it)
@@ -72,7 +72,7 @@ def list_sessions(
     limit: Limit = 50,
     cursor: Cursor = None,
     expand: Literal["segments"] | None = None,
-) -> SessionsAnswer:
+) -> Response:
     """List sessions that fit in every way, the newest first.
 
     `active_sessions` and `session_ids` are about all that fit, not only this page: how many are being recorded, and the
@@ -96,12 +96,13 @@ def list_sessions(
         found, following = library.list_sessions(c, wanted, sort=sort, limit=limit, cursor=cursor)
         active = library.count_active(c, wanted)
         ids = library.list_ids(c, wanted)
-    return SessionsAnswer(
+    answer = SessionsAnswer(
         items=[_item(run, session, with_segments=expand == "segments") for session in found],
         next_cursor=following,
         active_sessions=active,
         session_ids=ids,
     )
+    return as_json(answer)
 
 
 @router.get("/api/sessions/{session_id}", dependencies=READ, responses=problems(404))
