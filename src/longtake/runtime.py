@@ -63,7 +63,7 @@ from longtake.storage.cache import ByteCache
 from longtake.storage.catalog import blobs, sessions
 from longtake.storage.collect import Collector
 from longtake.storage.database import Database
-from longtake.storage.disk import Disk
+from longtake.storage.disk import Disk, translated
 from longtake.storage.journal import Journal
 from longtake.storage.store import Store
 
@@ -72,6 +72,8 @@ MS_PER_HOUR = 3_600_000
 AUTO = "auto"
 LONGEST_TICK_S = 5.0
 """How often, at the least, somebody looks whether recorders are still there."""
+READERS = 4
+"""Downloads of WAV that do not disturb one another."""
 SMALL_BUDGET_BYTES = BUDGET_BYTES // 4
 """PCM kept by who reads forward and seldom twice: mix, speech, playback."""
 
@@ -103,9 +105,14 @@ class DataFolder:
             who = f" (process {owner})" if owner.isdecimal() else ""
             at = f" at {url}" if url else ""
             raise DataFolderInUse(f"{path} is held by another longtake{who}{at}", url=url) from error
-        (path / "owner.json").unlink(missing_ok=True)  # of one that was killed: nobody answers there
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        try:
+            with translated():
+                (path / "owner.json").unlink(missing_ok=True)  # of one that was killed: nobody answers there
+                os.ftruncate(self._fd, 0)
+                os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def publish(self, url: str) -> None:
         """Say where the owner answers."""
@@ -227,7 +234,7 @@ class Runtime:
             closing.callback(segments_pcm.close)
             return segments_pcm
 
-        playback = Playback(store, decoded(SMALL_BUDGET_BYTES))
+        playback = Playback(store, [decoded(SMALL_BUDGET_BYTES // READERS) for _ in range(READERS)])
         lanes, saga, engine, speech = _processing(settings, store, decoded, closing)
         ingest = _Ingest(store, work, lifecycle, recorders)
         receiver = Receiver(

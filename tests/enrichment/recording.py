@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from longtake.enrichment.playback import AUDIO
 from longtake.ingest.protocol import announce
+from longtake.media.probe import sniff
+from longtake.media.sandbox import MediaSource
 from longtake.model.coverage import cover_all
 from longtake.model.errors import NotReady
 from longtake.model.lifecycle import JobState
@@ -89,6 +91,20 @@ def running(
     wanted = Settings.model_validate({"data": data, "engine": "none", **settings})
     with Runtime.open(wanted, clock=clock or Clock(), with_engine=with_engine) as runtime:
         yield runtime
+
+
+def locating(runtime: Runtime, decodings: list[str]) -> Callable[[str], MediaSource]:
+    """What tells decoders where bytes lie, and notes each decoding that is begun."""
+
+    def locate(sha256: str) -> MediaSource:
+        decodings.append(sha256)
+        with runtime.store.db.read() as c:
+            at = blobs.get_locator(c, sha256)
+        container = sniff(runtime.store.blobs.read(at, 0, 4096))
+        assert container is not None
+        return MediaSource(path=runtime.store.blobs.path(at), offset=at.offset, size=at.size_bytes, container=container)
+
+    return locate
 
 
 @dataclass

@@ -12,13 +12,12 @@ from longtake.enrichment.lanes.blocks import Turn
 from longtake.enrichment.lanes.media import MediaLane
 from longtake.enrichment.lanes.timelines import Timelines
 from longtake.media.decoded import DecodedSegments
-from longtake.media.probe import sniff
-from longtake.media.sandbox import MediaSource, Sandbox
+from longtake.media.sandbox import Sandbox
 from longtake.model.session import TrackKind
 from longtake.runtime import Runtime
 from longtake.settings import Settings
-from longtake.storage.catalog import blobs, tracks
-from tests.enrichment.recording import Clock, Recording, cut, encoded, running, tone, wav
+from longtake.storage.catalog import tracks
+from tests.enrichment.recording import Clock, Recording, cut, encoded, locating, running, tone, wav
 
 SEGMENT_S = 2.5
 SECONDS = 25.0
@@ -172,7 +171,7 @@ def test_a_long_segment_that_grew_is_not_made_anew_after_a_restart(tmp_path):
 
 def test_a_long_file_is_decoded_once_however_short_the_turns_are(tmp_path, monkeypatch):
     monkeypatch.setattr("longtake.enrichment.lanes.media.Turn", lambda is_stopping: Turn(is_stopping, 0.01))
-    decodings = []
+    decodings: list[str] = []
     with ExitStack() as stack:
         runtime = stack.enter_context(Runtime.open(Settings(data=tmp_path, engine="none"), with_engine=False))
         recording = Recording.begin(runtime)
@@ -181,16 +180,7 @@ def test_a_long_file_is_decoded_once_however_short_the_turns_are(tmp_path, monke
         sandbox = stack.enter_context(Sandbox())
         sandbox.start()
 
-        def locate(sha256):
-            decodings.append(sha256)
-            with runtime.store.db.read() as c:
-                at = blobs.get_locator(c, sha256)
-            container = sniff(runtime.store.blobs.read(at, 0, 4096))
-            return MediaSource(
-                path=runtime.store.blobs.path(at), offset=at.offset, size=at.size_bytes, container=container
-            )
-
-        pcm = stack.enter_context(DecodedSegments(sandbox, locate))
+        pcm = stack.enter_context(DecodedSegments(sandbox, locating(runtime, decodings)))
         lane = MediaLane(runtime.store, Timelines(runtime.store), pcm, threading.Event())
         turns = 0
         while not recording.session().tracks[0].media_settled:

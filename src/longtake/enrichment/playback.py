@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, cycle
 from typing import Protocol
 
 import numpy as np
@@ -146,9 +146,10 @@ class Layout:
 class Playback:
     """Reads recordings. Thread-safe."""
 
-    def __init__(self, store: Store, pcm: DecodedSegments) -> None:
+    def __init__(self, store: Store, decoders: Sequence[DecodedSegments]) -> None:
+        """`decoders` are handed to readers of WAV in turns: two who share one turn it back for each other."""
         self._store = store
-        self._pcm = pcm
+        self._decoders = cycle(decoders)
         self._lock = threading.Lock()
         self._layouts: OrderedDict[str, Layout] = OrderedDict()
 
@@ -224,10 +225,12 @@ class Playback:
                 for track in shown.tracks
             }
             layout = self._layout(c, shown)
+        with self._lock:
+            pcm = next(self._decoders)
         sounding = [track for track in shown.tracks if placed[track.id]]
         parts = [
             (
-                TrackPcm(placed[track.id], self._pcm, rate_hz=RATE_HZ, channels=layout.channels),
+                TrackPcm(placed[track.id], pcm, rate_hz=RATE_HZ, channels=layout.channels),
                 TrackRole.of(track.kind),
             )
             for track in sounding

@@ -1,0 +1,36 @@
+"""Readers of a long recording do not turn its decoder back for one another."""
+
+import numpy as np
+
+from longtake.enrichment.playback import AUDIO, Playback
+from longtake.media.decoded import DecodedSegments
+from longtake.media.sandbox import Sandbox
+from tests.enrichment.recording import Recording, locating, running, tone, wav
+
+RATE_HZ = 16_000
+SECONDS = 240
+WAV_RATE_HZ = 48_000
+WAV_HEAD = 44
+
+
+def test_two_readers_far_apart_decode_a_long_file_once_each(tmp_path):
+    decodings: list[str] = []
+    with running(tmp_path) as runtime, Sandbox() as sandbox:
+        recording = Recording.begin(runtime)
+        recording.send(0, wav(tone(SECONDS, rate_hz=RATE_HZ), rate_hz=RATE_HZ))
+        recording.end()
+        recording.finish()
+        sandbox.start()
+        decoders = [DecodedSegments(sandbox, locating(runtime, decodings)) for _ in range(2)]
+        playback = Playback(runtime.store, decoders)
+        early, late = (playback.wav(recording.id, AUDIO) for _ in range(2))
+        whole = runtime.playback.wav(recording.id, AUDIO)
+        for second in range(0, 20, 2):
+            for reader, start_s in ((early, second), (late, second + 200)):
+                start = WAV_HEAD + 2 * WAV_RATE_HZ * start_s
+                piece = reader.read(start, start + 2 * WAV_RATE_HZ)
+                assert np.frombuffer(piece, "<i2").any()
+                assert piece == whole.read(start, start + 2 * WAV_RATE_HZ)
+        for one in decoders:
+            one.close()
+    assert len(decodings) == 2
