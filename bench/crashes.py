@@ -9,7 +9,9 @@ import tempfile
 from pathlib import Path
 
 from bench.figures import Figure
+from tests.acceptance.deleting import SCENARIOS
 from tests.acceptance.sweep import Point, Verdict, calls, steps, sweep, undisturbed
+from tests.acceptance.sweep_deleting import Sweep
 
 
 def run(smoke: bool) -> list[Figure]:
@@ -21,7 +23,30 @@ def run(smoke: bool) -> list[Figure]:
         points += calls(8 if smoke else 104)
     verdicts = sweep(points, expected)
     control = sweep([Point(n) for n in range(count // 4, count // 2, 20 if smoke else 4)], expected, careless=True)
-    return figures(verdicts, control, is_traced=shutil.which("strace") is not None)
+    deleted = [verdict for scenario in SCENARIOS for verdict in sweep_deleting(scenario, smoke)]
+    return figures(verdicts, control, is_traced=shutil.which("strace") is not None) + deletion_figures(deleted)
+
+
+def sweep_deleting(scenario: str, smoke: bool) -> list[Verdict]:
+    """Kill it while it deletes, or collects."""
+    with tempfile.TemporaryDirectory(prefix="longtake-bench-") as folder:
+        deleting = Sweep(Path(folder), scenario)
+        points = steps(3 if smoke else deleting.count, deleting.count)
+        if shutil.which("strace") is not None:
+            points += calls(8 if smoke else 40)
+        return deleting.run(points)
+
+
+def deletion_figures(verdicts: list[Verdict]) -> list[Figure]:
+    """What the sweeps over deletion and collection found."""
+    killed = sum(verdict.was_killed for verdict in verdicts)
+    troubled = [f"{verdict.point}: {verdict.trouble}" for verdict in verdicts if verdict.trouble]
+    detail = "; ".join(troubled[:3]) or f"killed {killed} times"
+    lost = sum(verdict.lost for verdict in verdicts)
+    return [
+        Figure(name="bytes lost by kills in a deletion", value=lost, target="= 0", unit="bytes", detail=detail),
+        Figure(name="kills after which a deletion is wrong", value=len(troubled), target="= 0", unit="", detail=detail),
+    ]
 
 
 def figures(verdicts: list[Verdict], control: list[Verdict], *, is_traced: bool) -> list[Figure]:

@@ -99,6 +99,10 @@ class MortalDisk(Disk):
         self._fate.step()
         super().rename(source, target)
 
+    def remove(self, path: Path) -> None:
+        self._fate.step()
+        super().remove(path)
+
 
 def say(*words: object) -> None:
     """One line in one write: it is there when it is whole."""
