@@ -47,6 +47,8 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("person"), IDS, NUMBERS, st.none() | st.just("Ana")),
     st.tuples(st.just("rename"), IDS, NUMBERS, st.just("Ben")),
     st.tuples(st.just("unperson"), IDS, NUMBERS),
+    st.tuples(st.just("date"), IDS, NUMBERS),
+    st.tuples(st.just("merge"), IDS, IDS),
     st.tuples(st.just("bytes"), NUMBERS, st.sampled_from(["packs", "files"])),
     st.tuples(st.just("unbytes"), NUMBERS),
 )
@@ -120,6 +122,12 @@ def apply(c, operation):
         sessions.insert_participant(c, session, Participant(id=at, role="A", name=rest[1]))
     elif kind == "rename":
         sessions.rename_participant(c, at, rest[1])
+    elif kind == "date":
+        sessions.update_session(c, session, created_at_ms=rest[0])
+    elif kind == "merge":
+        if sessions.find_session(c, rest[0]) is not None:
+            for table in (tracks_table, entries, markers, participants_table):
+                c.execute(update(table).where(table.c.session_id == rest[0]).values(session_id=session))
     elif kind == "unperson":
         c.execute(delete(participants_table).where(participants_table.c.id == at))
 

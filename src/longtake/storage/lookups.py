@@ -149,6 +149,11 @@ TRIGGERS: dict[str, str] = dict(
             [_refresh("new.session_id")],
             TRACK_MOVED,
         ),
+        _trigger(  # merged sessions
+            "tracks_given",
+            "AFTER UPDATE OF session_id ON tracks",
+            [_refresh("old.session_id"), _refresh("new.session_id")],
+        ),
         _trigger("tracks_removed", "AFTER DELETE ON tracks", [_refresh("old.session_id")]),
         _trigger(
             "jobs_added", "AFTER INSERT ON jobs", [_refresh("new.session_id"), _tally("'job'", "new.status", "1")]
@@ -204,6 +209,15 @@ TRIGGERS: dict[str, str] = dict(
             "old.topics <> new.topics",
         ),
         _trigger(
+            "sessions_dated",
+            "AFTER UPDATE OF created_at_ms ON sessions",
+            [
+                "UPDATE session_words SET created_at_ms = new.created_at_ms WHERE session_id = new.id",
+                "UPDATE search_texts SET at_ms = new.created_at_ms WHERE session_id = new.id",
+            ],
+            "old.created_at_ms <> new.created_at_ms",
+        ),
+        _trigger(
             "sessions_texts",
             "AFTER UPDATE OF title, description ON sessions",
             [
@@ -234,7 +248,11 @@ TRIGGERS: dict[str, str] = dict(
             ["DELETE FROM session_words WHERE session_id = old.session_id AND kind = 'tag' AND word = old.tag"],
         ),
         _trigger("participants_added", "AFTER INSERT ON participants", _people("new")),
-        _trigger("participants_moved", "AFTER UPDATE OF name ON participants", _people("new")),
+        _trigger(
+            "participants_moved",
+            "AFTER UPDATE OF name, session_id ON participants",
+            [*_people("old"), *_people("new")],
+        ),
         _trigger("participants_removed", "AFTER DELETE ON participants", _people("old")),
         _trigger(
             "words_added",
@@ -257,6 +275,12 @@ TRIGGERS: dict[str, str] = dict(
                 "UPDATE search_texts SET body = new.text, start_ms = new.start_ms "
                 "WHERE session_id = new.session_id AND kind = 'entry' AND key = new.id"
             ],
+        ),
+        _trigger(
+            "entries_given",
+            "AFTER UPDATE OF session_id ON entries",
+            [_drop("old", "entry", "old.id"), _put(ENTRY_TEXT, "e.id = new.id")],
+            "old.session_id <> new.session_id",
         ),
         _trigger("entries_removed", "AFTER DELETE ON entries", [_drop("old", "entry", "old.id")]),
         _trigger("markers_added", "AFTER INSERT ON markers", [_put(MARKER_TEXT, "m.id = new.id")]),
