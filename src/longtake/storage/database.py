@@ -54,6 +54,15 @@ def database_error(error: DBAPIError) -> Unavailable | None:
     return None
 
 
+@contextmanager
+def refused() -> Iterator[None]:
+    """Turn what the disk under the database says into the error of ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise (database_error(error) or error) from error
+
+
 class Database:
     """A SQLite file."""
 
@@ -72,8 +81,11 @@ class Database:
 
         Foreign keys sleep meanwhile: SQLite changes a table by making it anew, and dropping the old one would delete
         every row of others that refers to it. They are checked before what was done is committed.
+
+        Raises:
+            StorageFull, StorageFailed: The disk refused; the schema is the one it was.
         """
-        with MIGRATING, self._lock, self._writer.connect() as connection:
+        with MIGRATING, self._lock, refused(), self._writer.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
             driver.execute("PRAGMA foreign_keys=OFF").close()  # has no effect within a transaction
