@@ -26,9 +26,10 @@ class Server:
 
 
 @contextmanager
-def server(*, engine: str = "none") -> Iterator[Server]:
-    """Start a server and wait until it answers."""
-    data = Path(tempfile.mkdtemp(prefix="longtake-bench-"))
+def server(*, engine: str = "none", data: Path | None = None) -> Iterator[Server]:
+    """Start a server and wait until it answers; on a data folder that stays, or on one of its own."""
+    stays = data is not None
+    data = data or Path(tempfile.mkdtemp(prefix="longtake-bench-"))
     command = [str(Path(sys.executable).with_name("longtake")), "serve", "--port", "0", "--data", str(data)]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(data), "LONGTAKE_ENGINE": engine}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -37,7 +38,8 @@ def server(*, engine: str = "none") -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(30)
-        shutil.rmtree(data)
+        if not stays:
+            shutil.rmtree(data)
 
 
 def _url(data: Path, process: "subprocess.Popen[bytes]") -> str:

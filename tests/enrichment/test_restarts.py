@@ -6,9 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from longtake.enrichment.saga import BACK_OFF_MS
-from longtake.model.errors import IllegalTransition
+from longtake.model.errors import IllegalTransition, StorageFull
 from longtake.model.lifecycle import JobState
 from longtake.model.session import Priority, TrackKind
 from longtake.runtime import Runtime
@@ -89,6 +90,71 @@ def test_high_priority_goes_first(tmp_path):
         with runtime.store.db.read() as c:
             order = [job.session_id for job in jobs.due_jobs(c, runtime.store.now_ms(), max(BACK_OFF_MS), 5)]
         assert order == [recording.id for recording in reversed(recordings)]
+
+
+def test_jobs_are_begun_by_priority_then_age_one_after_another(tmp_path):
+    with running(tmp_path, with_engine=False) as runtime:
+        recordings = held_jobs(runtime, 6)
+        priorities = (Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.LOW, Priority.HIGH, Priority.NORMAL)
+        for recording, priority in zip(recordings, priorities, strict=True):
+            recording.end()
+            runtime.work.cancel(recording.job().id)
+            runtime.work.enqueue(recording.id, priority=priority)
+    with running(tmp_path, job_workers=1) as runtime:
+        for recording in recordings:
+            recording.runtime = runtime
+            assert recording.finish().status is JobState.COMPLETED
+        begun = sorted(recordings, key=lambda recording: recording.job().started_at_ms)
+        assert begun == [recordings[number] for number in (2, 4, 1, 5, 0, 3)]
+
+
+def test_a_store_that_refuses_to_note_a_failure_leaves_no_job_running_for_ever(tmp_path):
+    with running(tmp_path) as runtime:
+        recording = ended(runtime)
+        recording.finish()
+        run, refused = runtime.saga._note_failure, []
+
+        def refuse_once(*arguments, **named):
+            if not refused:
+                refused.append(arguments)
+                raise StorageFull("the database said: disk is full")
+            return run(*arguments, **named)
+
+        stages_run = runtime.saga._stages.run
+        runtime.saga._note_failure = refuse_once  # type: ignore[method-assign]
+        runtime.saga._stages.run = lambda *_: (_ for _ in ()).throw(StorageFull("disk is full"))  # type: ignore[method-assign]
+        runtime.work.enqueue(recording.id)
+        attempted(recording, 1)
+        runtime.saga._stages.run = stages_run  # type: ignore[method-assign]
+        assert recording.finish().status is JobState.COMPLETED
+        assert refused
+
+
+def break_checkpoints(connection):
+    connection.execute("DROP TABLE operation_outputs")
+
+
+def break_everything(connection):
+    connection.execute("DROP TABLE operation_outputs")
+    connection.execute("DROP TABLE workflow_status")
+
+
+@pytest.mark.parametrize("break_store", [break_checkpoints, break_everything])
+def test_a_store_that_breaks_while_it_is_used_is_done_without(tmp_path, break_store):
+    with capture_logs() as logs, running(tmp_path) as runtime:
+        blocked = Blocked(runtime)
+        recording = ended(runtime)
+        wait_for(lambda: recording.job().stage == "audio", recording.job)
+        with closing(sqlite3.connect(tmp_path / "engine.db")) as connection:
+            break_store(connection)
+            connection.commit()
+        blocked.gate.set()
+        job = recording.finish()  # the engine gave it up once
+        assert (job.status, job.attempts) == (JobState.COMPLETED, 2)
+        assert ended(runtime).finish().status is JobState.COMPLETED
+        assert [one["until"] for one in logs if one["event"] == "engine_store_damaged"] == ["the next start"]
+    with running(tmp_path) as runtime:
+        assert ended(runtime).finish().status is JobState.COMPLETED
 
 
 def attempted(recording, count):
@@ -193,10 +259,14 @@ def test_work_is_done_although_the_engine_lost_its_store(tmp_path, damage):
         wait_for(lambda: recording.job().stage == "audio", recording.job)
         threading.Timer(0.2, blocked.gate.set).start()
     damage(tmp_path / "engine.db")
-    with running(tmp_path) as runtime:
+    with capture_logs() as logs, running(tmp_path) as runtime:
         recording.runtime = runtime
         assert recording.finish().status is JobState.COMPLETED
         assert ended(runtime).finish().status is JobState.COMPLETED
+    said = [one["moved_to"] for one in logs if one["event"] == "engine_store_damaged"]
+    is_gone = damage in (damage_by_emptying, damage_by_removing)  # SQLite takes nothing for an empty database
+    assert said == ([] if is_gone else [str(tmp_path / "engine.db.damaged")])
+    assert (tmp_path / "engine.db.damaged").exists() == (not is_gone)
 
 
 def test_the_engine_keeps_nothing_of_finished_jobs(tmp_path):

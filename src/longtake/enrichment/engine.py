@@ -2,7 +2,7 @@
 
 Our `jobs` rows are the truth; the engine's store may be lost, and the work is done all the same: the pump starts a
 workflow for every job that is due, under an id made of the job and its claim. A store that does not open is moved
-aside.
+aside; one that breaks while it is used is done without until the next start.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class Engine:
         self._workflow: Any = None
         self._begun: list[Any] = []
         self._is_launched = False
+        self._is_broken = False
+        self._threads: list[threading.Thread] = []
 
     def launch(self) -> None:
         """Open the store and begin. Workflows that a crash cut off find that their claim is over, and end.
@@ -84,9 +86,18 @@ class Engine:
         """Run a claimed job in the background; a second call with the same two changes nothing."""
         from dbos import SetWorkflowID
 
-        self._forget_finished()
-        with SetWorkflowID(f"job-{job_id}-{claim}"):
-            self._begun.append(self._dbos.start_workflow(self._workflow, job_id, claim))
+        if not self._is_broken:
+            try:
+                self._forget_finished()
+                with SetWorkflowID(f"job-{job_id}-{claim}"):
+                    self._begun.append(self._dbos.start_workflow(self._workflow, job_id, claim))
+            except DatabaseError as error:
+                self._broke(error)
+            else:
+                return
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(threading.Thread(target=self._run_plainly, args=(job_id, claim), name=f"job-{job_id}"))
+        self._threads[-1].start()
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Wait for what runs, then let go; what is unfinished is found again at the next start."""
@@ -98,11 +109,28 @@ class Engine:
                 self._forget_finished()
                 time.sleep(POLL_S if self._begun else 0.0)
         except DatabaseError as error:
-            log.error("engine_store_damaged", error=error)
+            self._broke(error)
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
         self._begun.clear()
         self._destroy()
         self._is_launched = False
         self._only.release()
+
+    def _broke(self, error: DatabaseError) -> None:
+        """The store cannot be used any more: rows say what to do, so threads of our own do as well."""
+        if not self._is_broken:
+            log.error("engine_store_damaged", error=error, until="the next start")
+        self._is_broken = True
+
+    def _run_plainly(self, job_id: str, claim: int) -> None:
+        """The stages of a job without checkpoints of the engine; those of the job's row are there all the same."""
+        try:
+            for name in self._stages:
+                if not self._run_stage(job_id, claim, name):
+                    return
+        except Exception as error:  # noqa: BLE001 - nobody else would say so
+            self._abandoned(job_id, claim, error)
 
     def _destroy(self) -> None:
         if self._dbos is not None:
@@ -148,7 +176,7 @@ class Engine:
         }
         self._dbos = DBOS
         DBOS(config=config)
-        stages, run_stage, abandoned = self._stages, self._run_stage, self._abandoned
+        stages, run_stage, abandoned, broke = self._stages, self._run_stage, self._abandoned, self._broke
 
         @DBOS.step(name="stage")
         def stage(job_id: str, claim: int, name: str) -> bool:
@@ -161,6 +189,8 @@ class Engine:
                     if not stage(job_id, claim, name):
                         return
             except Exception as error:
+                if isinstance(error, DatabaseError):
+                    broke(error)
                 abandoned(job_id, claim, error)
                 raise
 
