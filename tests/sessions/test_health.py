@@ -87,6 +87,17 @@ def test_a_heartbeat_before_the_start_is_no_promise_of_more(world):
     assert world.health(recording) is TrackHealth.HEALTHY
 
 
+def test_heartbeats_that_were_given_up_for_segments_are_not_waited_for(world, begun):
+    beats(world, begun, 20)
+    for index in range(5):
+        world.passes(60)
+        if index:
+            assert world.health(begun) is TrackHealth.HEALTHY
+        begun.send(index, SOUND)
+    world.passes(130)
+    assert (world.health(begun), world.state(begun)) == (TrackHealth.DEGRADED, SessionState.ACTIVE)
+
+
 def test_a_segment_is_a_sign_of_life_as_good_as_a_heartbeat(world, begun):
     beats(world, begun, 20)
     for index in range(12):

@@ -278,6 +278,22 @@ def test_a_session_with_anything_that_somebody_gave_is_not_empty(world, table):
         assert not upkeep.is_empty(c, recording.id)
 
 
+def test_a_session_that_is_touched_while_the_clean_up_is_busy_with_another_is_left_alone(world):
+    first, second = declared(world), declared(world)
+    for one in (first, second):
+        one.send(0, SOUND)
+        world.clock.ms += 1000
+    later(world, 25)
+
+    def touch(event):
+        if event.session_id == first.id:
+            world.runtime.sessions.change(second.id, title="I still need this")
+
+    world.runtime.store.bus.subscribe(touch)
+    assert world.runtime.upkeep.clean_up().ended == (first.id,)
+    assert second.session().state is SessionState.IDLE
+
+
 def test_a_session_that_is_begun_while_the_clean_up_looks_is_left_alone(world):
     """The rows are read again in the transaction that ends or removes it."""
     recordings = [declared(world) for _ in range(20)]
