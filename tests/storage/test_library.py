@@ -32,6 +32,13 @@ WORDS = ("bee", "ant")
 COUNT = 60
 
 
+class All(list):
+    """Sessions, which say in few words what they are."""
+
+    def __repr__(self):
+        return f"{len(self)} sessions"
+
+
 def make(c, chance, number):
     """A session of which everything that is filtered by is drawn."""
     key = str(uuid.UUID(int=chance.getrandbits(128), version=4))
@@ -84,7 +91,7 @@ def db(tmp_path_factory):
 @pytest.fixture(scope="module")
 def everything(db):
     with db.read() as c:
-        return sessions.get_sessions(c, list(c.execute(select(sessions_table.c.id)).scalars()))
+        return All(sessions.get_sessions(c, list(c.execute(select(sessions_table.c.id)).scalars())))
 
 
 def fits(one, wanted):
@@ -133,7 +140,7 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(wanted=FILTERS, sort=st.sampled_from(Sort), limit=st.integers(1, 9), counted=st.sampled_from([0, 5, 3000]))
 def test_the_pages_of_a_list_are_what_fits_in_its_order(db, everything, wanted, sort, limit, counted):
     expected = [one.id for one in sorted(filter(lambda one: fits(one, wanted), everything), key=key_of(sort))]

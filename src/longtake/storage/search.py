@@ -52,8 +52,8 @@ class Where:
 class Found:
     """A text that fits, with the session it is of.
 
-    `marks` are the [start, end) of what was looked for, in characters of the snippet; `speaker` and `track_id` are known
-    of what was said.
+    `marks` are the [start, end) of what was looked for, in characters of the snippet; `speaker` and `track_id` are
+    known of what was said.
     """
 
     id: int
@@ -163,7 +163,10 @@ def _conditions(where: Where) -> tuple[list[str], dict[str, object]]:
         conditions.append(f"t.kind IN ({', '.join(names)})")
         values |= {name[1:]: kind for name, kind in zip(names, where.kinds, strict=True)}
     if where.session_id is not None:
+        # between its first and last text: those of a session come about at one time, and the index seeks by number
+        of_session = "(SELECT {}(id) FROM search_texts WHERE session_id = :session)"
         conditions.append("t.session_id = :session")
+        conditions.append(f"i.rowid BETWEEN {of_session.format('min')} AND {of_session.format('max')}")
         values["session"] = where.session_id
     for n, tag in enumerate(where.tags):
         conditions.append(

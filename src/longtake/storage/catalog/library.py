@@ -109,9 +109,18 @@ def count_active(c: Connection, wanted: Filter) -> int:
     states = [state for state in RECORDING if not wanted.states or state in wanted.states]
     if not states:
         return 0
-    if replace(wanted, states=(), processing=()) == Filter():
-        return _count_alike(c, replace(wanted, states=states))
-    query = select(func.count()).select_from(sessions).where(*_conditions(replace(wanted, states=states), are_few=True))
+    plain = replace(wanted, states=(), processing=()) == Filter()
+    wanted = replace(wanted, states=states)
+    if plain:
+        return _count_alike(c, wanted)
+    driver = _driver(c, wanted, is_sorted=True)
+    query = select(func.count())
+    if driver is None:
+        query = query.select_from(sessions).where(*_conditions(wanted, are_few=True))
+    else:
+        query = query.select_from(session_words.join(sessions, sessions.c.id == session_words.c.session_id))
+        word = (session_words.c.kind == driver, session_words.c.word == wanted.words[driver])
+        query = query.where(*word, *_conditions(wanted, session_words.c.created_at_ms, driver))
     return int(c.execute(query, _values(wanted)).scalar_one())
 
 
@@ -154,8 +163,9 @@ def _select(
     if driver is None:
         value, key = COLUMNS[name], sessions.c.id
         query = select(value.label("value"), key.label("id"))
-    else:  # the words of a kind stand in the order of the list
-        value, key = session_words.c.created_at_ms, session_words.c.session_id
+    else:  # the words of a kind stand in the order of a list by age
+        value = session_words.c.created_at_ms if name == "created_at" else COLUMNS[name]
+        key = session_words.c.session_id
         query = select(value.label("value"), key.label("id")).select_from(
             session_words.join(sessions, sessions.c.id == session_words.c.session_id)
         )
