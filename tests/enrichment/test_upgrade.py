@@ -17,6 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from longtake.enrichment.engine import APPLICATION_VERSION
 from longtake.model.lifecycle import JobState
 from longtake.model.session import SegmentStatus
 from longtake.storage.catalog import jobs
@@ -28,7 +29,7 @@ OLD_ENGINE = """
 import sys, time
 from pathlib import Path
 from longtake.enrichment import engine
-engine.APPLICATION_VERSION = "0"
+engine.APPLICATION_VERSION = sys.argv[2]
 def run_stage(job_id, claim, name):
     if name == "audio":
         print("begun", flush=True)
@@ -36,7 +37,7 @@ def run_stage(job_id, claim, name):
     return True
 made = engine.Engine(Path(sys.argv[1]), ("validating", "audio", "completed"), run_stage, lambda *_: None)
 made.launch()
-for job_id in sys.argv[2:]:
+for job_id in sys.argv[3:]:
     made.start(job_id, 1)
 time.sleep(60)
 """
@@ -90,9 +91,9 @@ def make_old(new, old):
         connection.commit()
 
 
-def leave_engine(old, *job_ids):
-    """The store of an engine of another version that was killed in the middle of these jobs."""
-    program = [sys.executable, "-c", OLD_ENGINE, str(old / "engine.db"), *job_ids]
+def leave_engine(old, version, *job_ids):
+    """The store of an engine of some version, with fewer stages, that was killed in the middle of these jobs."""
+    program = [sys.executable, "-c", OLD_ENGINE, str(old / "engine.db"), version, *job_ids]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for _ in job_ids:
@@ -100,18 +101,18 @@ def leave_engine(old, *job_ids):
         process.send_signal(signal.SIGKILL)
     with closing(sqlite3.connect(old / "engine.db")) as connection:
         found = connection.execute("SELECT status, application_version FROM workflow_status").fetchall()
-    assert found == [("PENDING", "0")] * len(job_ids)
+    assert found == [("PENDING", version)] * len(job_ids)
 
 
-@pytest.fixture
-def old(tmp_path):
+@pytest.fixture(params=["0", APPLICATION_VERSION], ids=["another version", "the same version with other stages"])
+def old(tmp_path, request):
     """The folder, and its sessions."""
     sessions = recorded(tmp_path / "new")
     make_old(tmp_path / "new", tmp_path / "old")
     with running(tmp_path / "new", with_engine=False) as runtime:
         sessions["cut off"].runtime = runtime
         job_id = sessions["cut off"].job().id
-    leave_engine(tmp_path / "old", job_id)
+    leave_engine(tmp_path / "old", request.param, job_id)
     return tmp_path / "old", sessions
 
 
@@ -131,5 +132,7 @@ def test_jobs_in_flight_are_finished_by_the_new_version(old):
         with runtime.store.db.read() as c:
             head = ScriptDirectory.from_config(alembic_config(c)).get_current_head()
             assert c.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == head != FIRST
+    with running(data):  # what was taken up once more and found its claim to be over is forgotten now
+        pass
     with closing(sqlite3.connect(data / "engine.db")) as connection:
         assert connection.execute("SELECT count(*) FROM workflow_status").fetchone() == (0,)

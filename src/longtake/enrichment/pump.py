@@ -172,26 +172,36 @@ class Lanes:
 
     def _pass(self) -> None:
         with self._store.db.read() as c:
-            due = [(("media", track.id), track.session_id) for track in tracks.unsettled_tracks(c, "media")]
+            due = [(("media", track_id), session_id) for track_id, session_id in tracks.unsettled_tracks(c, "media")]
             due += [(("mix", session_id), session_id) for session_id in sessions.unsettled_mixes(c)]
-            due += [(("speech", track.id), track.session_id) for track in tracks.unsettled_tracks(c, "speech")]
+            due += [(("speech", track_id), session_id) for track_id, session_id in tracks.unsettled_tracks(c, "speech")]
         self._last_run = {name: self._last_run[name] for name, _ in due if name in self._last_run}
+        with self._lock:  # of lanes that are gone nothing is kept
+            self._failures = {name: self._failures[name] for name, _ in due if name in self._failures}
+        full: set[str] = set()
         for name, session_id in sorted(due, key=lambda one: self._last_run.get(one[0], 0)):
-            self._submit(name, session_id)
+            if name[0] not in full and not self._submit(name, session_id):
+                full.add(name[0])
+                if len(full) == len(self._pools):
+                    break
         self._due_jobs()
 
-    def _submit(self, name: tuple[str, str], session_id: str) -> None:
+    def _submit(self, name: tuple[str, str], session_id: str) -> bool:
+        """Begin a run, unless there is a reason not to; returns whether there is room for lanes of its kind at all."""
         kind, key = name
         with self._lock:
+            if sum(running[0] == kind for running in self._running) >= self._workers[kind]:
+                return False  # the end of a run starts the next pass: who has waited longest comes first
             failure = self._failures.get(name)
             if name in self._running or (failure is not None and failure.is_resting(self._store.now_ms())):
-                return
-            if name in self._idle or sum(running[0] == kind for running in self._running) >= self._workers[kind]:
-                return  # the end of a run starts the next pass: who has waited longest comes first
+                return True
+            if name in self._idle:
+                return True
             self._running[name] = session_id
             self.runs_begun += 1
             self._last_run[name] = self.runs_begun
             self._pools[kind].submit(self._run, kind, key, session_id)
+            return True
 
     def _run(self, kind: str, key: str, session_id: str) -> None:
         name = (kind, key)

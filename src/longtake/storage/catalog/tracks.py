@@ -73,10 +73,14 @@ def hear_anew(c: Connection, track_id: str, engine: str | None) -> None:
     update_track(c, track_id, speech_engine=engine, speech_stale_from=0, speech_settled=False)
 
 
-def unsettled_tracks(c: Connection, lane: str) -> list[Track]:
-    """Tracks whose lane ("media" or "speech") may have something to do; those of ended sessions first."""
-    query = select(tracks).where(tracks.c[f"{lane}_settled"].is_(False))
-    return [_track(row) for row in c.execute(query.order_by(tracks.c.is_ended.desc(), tracks.c.session_id))]
+def unsettled_tracks(c: Connection, lane: str) -> list[tuple[str, str]]:
+    """Ids of the tracks, and of their sessions, whose lane ("media" or "speech") may have something to do; those of
+    ended sessions first."""
+    query = select(tracks.c.id, tracks.c.session_id).where(tracks.c[f"{lane}_settled"].is_(False))
+    return [
+        (track_id, session_id)
+        for track_id, session_id in c.execute(query.order_by(tracks.c.is_ended.desc(), tracks.c.session_id))
+    ]
 
 
 def find_track(c: Connection, track_id: str) -> Track | None:
