@@ -1,8 +1,10 @@
 """Migrating makes the tables that are declared, and those hold what the model knows."""
 
 import re
+import time
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, create_engine, inspect
@@ -10,7 +12,7 @@ from sqlalchemy import CheckConstraint, create_engine, inspect
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.session import LaneStatus, Mode, Priority, SegmentStatus, TrackKind
 from longtake.storage import lookups
-from longtake.storage.database import Database
+from longtake.storage.database import Database, alembic_config
 from longtake.storage.tables import metadata
 
 WORDS = {
@@ -86,6 +88,26 @@ def test_every_check_is_an_enum_of_the_model():
         if isinstance(check, CheckConstraint)
     }
     assert checks == set(WORDS)
+
+
+def test_bytes_without_a_reference_have_their_grace_from_the_migration_on(tmp_path):
+    db = Database(tmp_path / "longtake.db")
+    with db._writer.connect() as connection:
+        command.upgrade(alembic_config(connection), "0001")
+        for name, count in (("kept", 2), ("orphan", 0)):
+            values = (name, 1, count, "packs", "1.pack", 0)
+            connection.exec_driver_sql(
+                'INSERT INTO blobs (sha256, size_bytes, ref_count, store, "key", "offset") VALUES (?, ?, ?, ?, ?, ?)',
+                values,
+            )
+        connection.commit()
+    before_ms = time.time_ns() // 1_000_000
+    db.migrate()
+    with db.read() as c:
+        found = dict(c.exec_driver_sql("SELECT sha256, orphaned_at_ms FROM blobs").all())
+    db.close()
+    assert found["kept"] is None
+    assert before_ms <= found["orphan"] <= time.time_ns() // 1_000_000
 
 
 def test_migrating_twice_changes_nothing(migrated):

@@ -23,7 +23,7 @@ from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.compact import Compactor
 from longtake.storage.database import Database
 
-AT_ONCE = 500
+AT_ONCE = 250
 ROUND = 50_000
 """Orphans that are compared with all rows at a time."""
 MAX_REST_S = 0.1

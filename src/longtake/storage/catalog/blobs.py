@@ -21,7 +21,7 @@ ADD_REFERENCES = (
 )
 RELEASE_REFERENCES = (
     update(blobs)
-    .where(blobs.c.sha256 == bindparam("digest"))
+    .where(blobs.c.sha256.in_(bindparam("digests", expanding=True)))
     .values(
         ref_count=blobs.c.ref_count - bindparam("fewer"),
         orphaned_at_ms=case((blobs.c.ref_count == bindparam("fewer"), bindparam("at_ms")), else_=None),
@@ -93,11 +93,9 @@ def add_reference(c: Connection, sha256: str, count: int = 1) -> None:
 
 def release_references(c: Connection, counts: Mapping[str, int], at_ms: int) -> None:
     """Rows that refer to bytes have been removed: digest → how many fewer. The last one leaves an orphan."""
-    if counts:
-        c.execute(
-            RELEASE_REFERENCES,
-            [{"digest": sha256, "fewer": fewer, "at_ms": at_ms} for sha256, fewer in counts.items()],
-        )
+    for fewer in set(counts.values()):
+        digests = [sha256 for sha256, count in counts.items() if count == fewer]
+        c.execute(RELEASE_REFERENCES, {"digests": digests, "fewer": fewer, "at_ms": at_ms})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

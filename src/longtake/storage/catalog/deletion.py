@@ -31,7 +31,7 @@ from longtake.storage.tables import (
     utterances,
 )
 
-AT_ONCE = 500
+AT_ONCE = 250
 """Rows that one step takes: some ten milliseconds in which nothing is stored."""
 MANY: Sequence[tuple[Table, Column[str]]] = (
     (entries, entries.c.id),
