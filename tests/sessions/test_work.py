@@ -247,7 +247,15 @@ def copied(runtime, session_id, count, *, name="copy"):
         for key in ids:
             sessions.insert_session(c, replace(session, id=key, participants=(), tags=()))
             tracks.insert_track(c, replace(track, id=f"t-{key}", session_id=key))
-            segments.insert_segments(c, [replace(segment, id=f"s-{key}", track_id=f"t-{key}")])
+            new = replace(
+                segment,
+                id=f"s-{key}",
+                track_id=f"t-{key}",
+                status=SegmentStatus.PENDING,
+                media=LaneStatus.PENDING,
+                speech=LaneStatus.PENDING,
+            )
+            segments.insert_segments(c, [new])
             stored = segments.get_segment(c, f"t-{key}", 0)
             segments.update_segment(c, stored, media=LaneStatus.FAILED, speech=LaneStatus.DONE)
             blobs.add_reference(c, segment.sha256)
