@@ -12,7 +12,9 @@ from longtake.model.session import TrackKind
 from longtake.model.transcript import Entry
 from longtake.storage.catalog import transcript
 from longtake.storage.catalog.library import Filter
+from longtake.storage.disk import Disk
 from longtake.storage.packs import scan
+from longtake.storage.rebuild.run import rebuild
 from longtake.storage.tables import segments as segment_table
 from tests.enrichment.recording import (
     Clock,
@@ -25,7 +27,7 @@ from tests.enrichment.recording import (
     wait_for,
     wav,
 )
-from tests.sessions.depot import HOUR_MS, Depot, Time, audit, leftovers
+from tests.sessions.depot import HOUR_MS, Depot, Time, audit, leftovers, new_id
 from tests.storage.disks import FailingDisk
 
 RATE_HZ = 16_000
@@ -212,6 +214,41 @@ def test_what_two_sessions_share_stays_for_the_other_through_purge_and_compactio
     audit(depot)
     told = [head for head, _, _ in depot.records() if head.get("kind") == "segment"]
     assert [head["session"] for head in told if head.get("body") != "elsewhere"] == [second]
+    depot.close()
+
+
+def test_a_rebuild_brings_nothing_back_that_was_deleted_and_misses_nothing_else(tmp_path):
+    clock = Time()
+    data = tmp_path / "data"
+    depot = Depot(data, clock)
+    gone, muted, kept = depot.create(), depot.create(), depot.create()
+    shared = b"SND" + b"s" * 700
+    for session_id in (gone, muted, kept):
+        track = depot.add_track(session_id)
+        for index, size in enumerate((300, 900, 3000)):
+            depot.put(track, index, b"SND" + session_id.encode() + b"x" * size)
+        depot.put(track, 3, shared)
+    kept_track = track
+    depot.sessions.change(kept, title="first title")
+    depot.end(muted)
+    depot.close()
+    depot = Depot(data, clock)
+    depot.sessions.change(kept, title="last title")
+    depot.deletion.purge(gone)
+    depot.deletion.delete_audio(muted)
+    assert depot.collector.collect(0).packs == 1
+    before = {key: depot.read(sha256) for key, sha256 in depot.segments().items()}
+    assert {track for track, _ in before} == {kept_track}
+    depot.close()
+    for path in data.glob("longtake.db*"):
+        path.unlink()
+    rebuild(data, disk=Disk(), now_ms=clock, new_id=new_id)
+    depot = Depot(data, clock)
+    assert {key: depot.read(sha256) for key, sha256 in depot.segments().items()} == before
+    assert depot.sessions.get(kept).title == "last title"
+    assert depot.sessions.get(muted).audio_deleted_at_ms is not None
+    assert not leftovers(depot.db, gone)
+    audit(depot)
     depot.close()
 
 

@@ -61,6 +61,7 @@ KINDS: Mapping[str, Kind] = {
             "recorded_ms",
             "active_since_ms",
             "trashed_at_ms",
+            "audio_deleted_at_ms",
             "topics",
             "phases",
             "phase",
