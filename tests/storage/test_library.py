@@ -32,7 +32,7 @@ WORDS = ("bee", "ant")
 COUNT = 60
 
 
-class All(list):
+class All(list[Session]):
     """Sessions, which say in few words what they are."""
 
     def __repr__(self):

@@ -14,7 +14,7 @@ function clock(ms) {
 }
 async function api(path) {
   const answer = await fetch(path), body = await answer.json();
-  if (!answer.ok) throw new Error(body.detail);
+  if (!answer.ok) throw Object.assign(new Error(body.detail), { isAnswer: true });
   return body;
 }
 function say(text, retry) {
@@ -31,7 +31,8 @@ function row(s) {
   return make("li", {}, line);
 }
 async function list(cursor) {
-  const page = await api(`/api/sessions?limit=50${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+  const asked = Object.entries({ limit: 50, cursor, q: $("q").value.trim() }).filter(([, value]) => value);
+  const page = await api(`/api/sessions?${new URLSearchParams(asked)}`);
   const now = JSON.stringify([page, opened]), focused = document.activeElement?.dataset.id;
   if (!cursor && now === shown) return page;
   if (!cursor) [shown] = [now, $("sessions").replaceChildren()];
@@ -45,14 +46,15 @@ async function refresh() {
   let wait = 5000;
   try {
     const { items } = await list();
-    if (!items.length) say("Nothing is recorded yet. Import a recording to begin: everything else happens by itself.");
+    if (!items.length && $("q").value.trim()) say("Nothing is found.");
+    else if (!items.length) say("Nothing is recorded yet. Import a recording to begin: everything else happens by itself.");
     else if (isLost || $("notice").textContent.startsWith("Nothing")) say("");
     isLost = false;
     if (opened) await details(await api(`/api/sessions/${opened}`));
     if (items.some((s) => isRunning(s) || s.state !== "completed")) wait = 1000;
   } catch (error) {
     isLost = true;
-    say(`The server does not answer (${error.message}).`, refresh);
+    say(error.isAnswer ? `${error.message}.` : `The server does not answer (${error.message}).`, refresh);
   }
   clearTimeout(refresh.timer);
   refresh.timer = setTimeout(refresh, wait);
@@ -105,6 +107,7 @@ function upload(file) {
   request.send(file);
 }
 $("more").onclick = () => list(following);
+$("q").oninput = () => { clearTimeout(refresh.timer); refresh.timer = setTimeout(refresh, 200); };
 $("file").onchange = (event) => { [...event.target.files].forEach(upload); event.target.value = ""; };
 for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, (event) => { event.preventDefault(); $("drop").classList.toggle("over", kind === "dragover"); });
 document.addEventListener("drop", (event) => [...event.dataTransfer.files].forEach(upload));
