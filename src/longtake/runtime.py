@@ -44,14 +44,14 @@ from longtake.model.errors import DataFolderInUse, MediaError, NotFound, Storage
 from longtake.model.lifecycle import SessionState
 from longtake.sessions.attachments import Attachments
 from longtake.sessions.deletion import Deletion
-from longtake.sessions.health import Patience, Watch
+from longtake.sessions.health import Watch
 from longtake.sessions.imports import Imports
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.manager import Sessions
 from longtake.sessions.recorders import Recorders
 from longtake.sessions.remarks import Remarks
 from longtake.sessions.room import Room
-from longtake.sessions.rounds import Rounds
+from longtake.sessions.rounds import Rounds, looked_after
 from longtake.sessions.transcripts import Transcripts
 from longtake.sessions.upkeep import Upkeep
 from longtake.sessions.work import Work
@@ -70,8 +70,6 @@ from longtake.storage.store import Store
 HEAD_BYTES = 4096
 MS_PER_HOUR = 3_600_000
 AUTO = "auto"
-LONGEST_TICK_S = 5.0
-"""How often, at the least, somebody looks whether recorders are still there."""
 READERS = 4
 """Downloads of WAV that do not disturb one another."""
 SMALL_BUDGET_BYTES = BUDGET_BYTES // 4
@@ -224,7 +222,7 @@ class Runtime:
         attachments = Attachments(store, cache)
         closing.callback(attachments.write)
         chores = (deletion.purge_expired, lambda: collector.collect(round(settings.gc_hours * MS_PER_HOUR)))
-        watch, upkeep, rounds = _rounds(settings, store, work, lifecycle, chores)
+        watch, upkeep, rounds = looked_after(settings, store, work, lifecycle, chores)
         imports = Imports(store, manager, lifecycle)
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
         closing.callback(sandbox.close)
@@ -346,31 +344,6 @@ def _processing(
     closing.callback(speech.close)  # what it recognises just now is recognised again at the next start
     closing.callback(stopping.set)
     return lanes, saga, engine, speech
-
-
-def _rounds(
-    settings: Settings, store: Store, work: Work, lifecycle: Lifecycle, chores: tuple[Callable[[], object], ...]
-) -> tuple[Watch, Upkeep, Rounds]:
-    """What looks after sessions that nobody looks after."""
-    degraded_s, interrupted_s = settings.degraded_after_s, settings.interrupted_after_s
-    patience = Patience(degraded_ms=round(1000 * degraded_s), interrupted_ms=round(1000 * interrupted_s))
-    watch = Watch(store, lifecycle, patience)
-    upkeep = Upkeep(
-        store,
-        work,
-        lifecycle,
-        idle_ms=round(settings.idle_hours * MS_PER_HOUR),
-        waiting_ms=round(settings.waiting_minutes * 60_000),
-        chores=chores,
-    )
-    rounds = Rounds(
-        watch.look,
-        upkeep.clean_up,
-        now_ms=store.now_ms,
-        tick_s=min(LONGEST_TICK_S, min(degraded_s, interrupted_s) / 6),
-        cleanup_every_ms=round(1000 * settings.cleanup_every_s),
-    )
-    return watch, upkeep, rounds
 
 
 class _Ingest:
