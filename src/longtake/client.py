@@ -23,7 +23,9 @@ from longtake.model.errors import LongtakeError, Unavailable
 from longtake.wire.attachments import AttachmentAnswer, CollectAnswer, CollectRequest
 from longtake.wire.base import Page, Problem
 from longtake.wire.jobs import EnrichRequest, JobAnswer
+from longtake.wire.library import HitAnswer
 from longtake.wire.media import ArtifactsAnswer
+from longtake.wire.remarks import ItemAnswer, MarkerAnswer, MarkerRequest
 from longtake.wire.sessions import AnnouncedTrack, EndRequest, SessionAnswer, SessionRequest, SessionsAnswer
 from longtake.wire.tracks import (
     CoverageAnswer,
@@ -109,6 +111,20 @@ class Client:
         """A page of sessions, newest first: of which a text says `q`, whose id begins so."""
         params = {"limit": limit, "cursor": cursor, "q": q, "id_prefix": id_prefix}
         return self._get(SessionsAnswer, "/api/sessions", params)
+
+    def search(self, q: str, *, limit: int = 50, cursor: str | None = None) -> Page[HitAnswer]:
+        """A page of texts that say this, the best first."""
+        return self._get(Page[HitAnswer], "/api/search", {"q": q, "limit": limit, "cursor": cursor})
+
+    def mark(self, session_id: str, label: str | None = None, *, at_ms: int | None = None) -> MarkerAnswer:
+        """Flag a moment of a session; without a time it is now."""
+        request = MarkerRequest(at_ms=at_ms, label=label)
+        return self._post(MarkerAnswer, f"/api/sessions/{session_id}/markers", request)
+
+    def timeline(self, session_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[ItemAnswer]:
+        """A page of everything in a session, by time."""
+        query: Query = {"limit": limit, "cursor": cursor}
+        return self._get(Page[ItemAnswer], f"/api/sessions/{session_id}/timeline", query)
 
     def start(self, session_id: str) -> SessionAnswer:
         """Begin to record."""

@@ -131,3 +131,11 @@ def test_another_program_is_not_taken_for_longtake():
                 client.job("1")
         server.shutdown()
     assert error.value.code == "server_error"
+
+
+def test_a_marked_moment_stands_on_the_timeline_and_is_found(client):
+    session = client.create_session(SessionRequest(title="Marked"))
+    marker = client.mark(session.id, "the albatross returns", at_ms=1500)
+    assert [(item.kind, item.start_ms) for item in client.timeline(session.id).items] == [("marker", 1500)]
+    [hit] = client.search("albatross").items
+    assert (hit.session_id, hit.id, hit.start_ms) == (session.id, marker.id, 1500)

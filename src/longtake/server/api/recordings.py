@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import Connection
 
 from longtake.model.errors import NotFound
@@ -78,10 +78,19 @@ def delete_recorded_audio(recording_id: SessionOnly, run: Run, views: Views) -> 
     return views.of(run.deletion.delete_audio(recording_id))
 
 
-@router.delete("/api/recordings/{recording_id}", status_code=204, dependencies=DELETE, responses=problems(404, 507))
-def delete_recording(recording_id: SessionOnly, run: Run) -> None:
-    """Move a recording to the trash. Twice is once."""
-    run.sessions.trash(recording_id)
+@router.delete(
+    "/api/recordings/{recording_id}", status_code=204, dependencies=DELETE, responses=problems(404, 422, 507)
+)
+def delete_recording(
+    recording_id: SessionOnly,
+    run: Run,
+    purge: Annotated[bool, Query(description="For good and at once, with all that was made of it.")] = False,
+) -> None:
+    """Move a recording to the trash (twice is once), or delete it for good."""
+    if purge:
+        run.deletion.purge(recording_id)
+    else:
+        run.sessions.trash(recording_id)
 
 
 def _chunk(c: Connection, segment_id: str) -> tuple[str, Chunk]:
