@@ -9,7 +9,7 @@ the next collection begins with it again. Belongs here: packs. Does not: which r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,12 +152,13 @@ class Compactor:
     def _copy(self, pack: Path, batch: Sequence[Found]) -> None:
         with self._db.read() as c:
             at_first = living(c, pack, batch)
+        heirs = {one.moved: one.head for one in at_first if one.moved is not None}
         bodies = {one.body: self._blobs.read(one.body) for one in at_first if one.body is not None}
         if not at_first:
             return
         moves: dict[Locator, Locator] = {}
         with self._step() as c:
-            found = living(c, pack, batch)  # as it is now
+            found = living(c, pack, batch, heirs)  # as it is now
             for one in found:
                 if one.noted is not None:
                     kind, session_id, key = one.noted
@@ -186,8 +187,14 @@ def batches(pack: Path) -> Iterator[list[Found | Broken]]:
         yield batch
 
 
-def living(c: Connection, pack: Path, found: Sequence[Found]) -> list[Living]:
-    """What is alive of some records of a pack."""
+def living(
+    c: Connection, pack: Path, found: Sequence[Found], heirs: Mapping[str, dict[str, object]] | None = None
+) -> list[Living]:
+    """What is alive of some records of a pack.
+
+    `heirs` are the heads under which bodies were to be written a moment ago: looking for them again would read the
+    whole table of segments, within the write transaction.
+    """
     store = pack.parent.name
     at = blob_rows.locate(c, list({str(one.head["sha256"]) for one in found if "sha256" in one.head}))
 
@@ -203,10 +210,11 @@ def living(c: Connection, pack: Path, found: Sequence[Found]) -> list[Living]:
             for one in found
             if (here := lies_here(one)) is not None
         ]
-    segment_ids = _there(c, found)
+    segment_ids = _there(c, [one.head for one in found])
     session_ids = _sessions(c, found)
     shared = [one for one in found if one.head.get("id") not in segment_ids and lies_here(one) is not None]
-    owners = _owners(c, [str(one.head["sha256"]) for one in shared])
+    digests = [str(one.head["sha256"]) for one in shared]
+    owners = _owners(c, digests) if heirs is None else _still_there(c, digests, heirs)
     alive = []
     for one in found:
         kind, here = one.head.get("kind"), lies_here(one)
@@ -231,9 +239,9 @@ def living(c: Connection, pack: Path, found: Sequence[Found]) -> list[Living]:
     return alive
 
 
-def _there(c: Connection, found: Iterable[Found]) -> set[str]:
+def _there(c: Connection, heads: Iterable[Mapping[str, object]]) -> set[str]:
     """The ids of those segments that there are."""
-    ids = [str(one.head["id"]) for one in found if one.head.get("kind") == "segment"]
+    ids = [str(head["id"]) for head in heads if head.get("kind") == "segment"]
     query = (
         select(segments.c.id)
         .join(tracks, tracks.c.id == segments.c.track_id)
@@ -254,6 +262,15 @@ def _owners(c: Connection, digests: Sequence[str]) -> dict[str, dict[str, object
     if not digests:
         return {}
     return {one.sha256: head_of(one, session_id) for one, session_id in segments_of_bytes(c, digests)}
+
+
+def _still_there(
+    c: Connection, digests: Sequence[str], heirs: Mapping[str, dict[str, object]]
+) -> dict[str, dict[str, object]]:
+    """Those of the heads found before whose segments there still are."""
+    known = {sha256: heirs[sha256] for sha256 in digests if sha256 in heirs}
+    ids = _there(c, known.values())
+    return {sha256: head for sha256, head in known.items() if head.get("id") in ids}
 
 
 def _anonymous(sha256: str, one: Found) -> dict[str, object]:
