@@ -247,9 +247,23 @@ def damage_in_the_middle(path: Path) -> None:
     path.write_bytes(data)
 
 
+def damage_by_another_program(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE workflow_status (something INTEGER)")
+        connection.commit()
+
+
 @pytest.mark.parametrize(
     "damage",
-    [damage_with_garbage, damage_by_cutting, damage_by_emptying, damage_by_removing, damage_in_the_middle],
+    [
+        damage_by_another_program,
+        damage_with_garbage,
+        damage_by_cutting,
+        damage_by_emptying,
+        damage_by_removing,
+        damage_in_the_middle,
+    ],
 )
 def test_work_is_done_although_the_engine_lost_its_store(tmp_path, damage):
     with running(tmp_path) as runtime:
