@@ -10,7 +10,7 @@ from tests.acceptance.server import LONGTAKE, LongtakeServer
 
 def refused(data):
     """What a second server on a data folder says, and how it ends."""
-    command = [LONGTAKE, "serve", "--port", "0", "--data", str(data)]
+    command = [str(LONGTAKE), "serve", "--port", "0", "--data", str(data)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=data.parent)
     return run.returncode, run.stderr.strip().splitlines()[-1]
 
@@ -26,7 +26,7 @@ def test_the_second_process_is_refused_and_told_by_whom_until_the_first_is_kille
         assert said.startswith("longtake: data_folder_in_use: ")
         assert f"(process {server.pid}) at {server.http.base_url}".rstrip("/") in said
         server.kill()
-        with Runtime.open(Settings(data=data, engine="none")) as runtime:
+        with Runtime.open(Settings.model_validate({"data": data, "engine": "none"})) as runtime:
             assert not (data / "owner.json").exists()  # nobody answers there any more
             assert runtime.work.queue() == {}
             assert f"(process {os.getpid()})" in refused(data)[1]

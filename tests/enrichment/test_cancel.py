@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -124,7 +125,7 @@ def test_the_old_step_never_overlaps_a_new_job(runtime):
     recording = done(runtime)
     runs = runtime.saga._stages._runs
     chapters = runs[Stage.CHAPTERS]
-    spans = []
+    spans: list[list[Any]] = []
 
     def deaf(job, progress):
         """A step that takes a second, whatever happens."""

@@ -81,7 +81,7 @@ def test_what_runs_here_is_free_and_any_limit_allows_it(tmp_path_factory, runtim
 
 def test_prices_are_set_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("LONGTAKE_COST_PER_HOUR_USD", json.dumps({"remote:large": 0.36}))
-    prices = Prices(Settings(data=tmp_path).cost_per_hour_usd)
+    prices = Prices(Settings.model_validate({"data": tmp_path}).cost_per_hour_usd)
     assert prices.of("remote:large", HOUR_NS) == 360_000
     assert prices.is_paid("remote:large")
     assert not prices.is_paid(ENGINE)
@@ -91,7 +91,7 @@ def test_prices_are_set_by_name(tmp_path, monkeypatch):
 def test_a_price_is_a_number_from_zero_on(tmp_path, monkeypatch, price):
     monkeypatch.setenv("LONGTAKE_COST_PER_HOUR_USD", json.dumps({"remote:large": price}))
     with pytest.raises(ValueError, match="cost_per_hour_usd"):
-        Settings(data=tmp_path)
+        Settings.model_validate({"data": tmp_path})
 
 
 @given(

@@ -47,7 +47,7 @@ class Killer:
         self._thread.join()
 
     def _work(self):
-        dead = set()
+        dead: set[int] = set()
         while not self._stop.is_set() and self.killed < self._at_most:
             for zygote in psutil.Process().children():
                 for pid in children(zygote.pid) - dead:

@@ -112,7 +112,8 @@ def test_a_store_that_refuses_to_note_a_failure_leaves_no_job_running_for_ever(t
     with running(tmp_path) as runtime:
         recording = ended(runtime)
         recording.finish()
-        run, refused = runtime.saga._note_failure, []
+        run = runtime.saga._note_failure
+        refused: list[object] = []
 
         def refuse_once(*arguments, **named):
             if not refused:
