@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -17,6 +17,7 @@ from longtake.model.session import (
     ProcessingStatus,
     SegmentStatus,
     Session,
+    Track,
     Transition,
 )
 from longtake.wire.base import (
@@ -241,11 +242,9 @@ class SessionAnswer(Answer):
     tracks_total: int
 
     @classmethod
-    def of(
-        cls, session: Session, *, coverage: CoverageSummary | None = None, task_ids: Sequence[str] = ()
-    ) -> SessionAnswer:
+    def of(cls, session: Session, *, coverage: CoverageSummary | None = None, task_ids: Sequence[str] = ()) -> Self:
         """From the model, cut to fit."""
-        return _fitted(_answer(session, coverage, task_ids))
+        return _fitted(_answer(cls, session, coverage, task_ids))
 
 
 class RoomAnswer(Answer):
@@ -324,14 +323,17 @@ class TransitionAnswer(Answer):
         )
 
 
-def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequence[str]) -> SessionAnswer:
+Kind = TypeVar("Kind", bound=SessionAnswer)
+
+
+def _answer(kind: type[Kind], session: Session, coverage: CoverageSummary | None, task_ids: Sequence[str]) -> Kind:
     job, counts = session.job, session.counts
     errors = [SessionError(source="track", id=t.id, detail=t.error[:MAX_ERROR]) for t in session.tracks if t.error]
     if job is not None and job.error:
         errors.append(SessionError(source="job", id=job.id, detail=job.error[:MAX_ERROR]))
     expected = [track.expected_segments for track in session.tracks]
     base = f"/api/sessions/{session.id}"
-    return SessionAnswer(
+    return kind(
         id=session.id,
         title=session.title,
         description=session.description,
@@ -358,9 +360,7 @@ def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequen
         note_ids=[],
         errors=errors,
         participants=[ParticipantAnswer.of(one) for one in session.participants],
-        tracks=[
-            TrackAnswer.of(replace(track, error=track.error and track.error[:MAX_ERROR])) for track in session.tracks
-        ],
+        tracks=[TrackAnswer.of(_with_short_error(track)) for track in session.tracks],
         segment_counts=SegmentCounts(
             total=counts.total,
             pending=counts.pending,
@@ -400,7 +400,11 @@ def _answer(session: Session, coverage: CoverageSummary | None, task_ids: Sequen
     )
 
 
-def _fitted(answer: SessionAnswer) -> SessionAnswer:
+def _with_short_error(track: Track) -> Track:
+    return replace(track, error=track.error[:MAX_ERROR]) if track.error and len(track.error) > MAX_ERROR else track
+
+
+def _fitted(answer: Kind) -> Kind:
     """Cut lists at the end, the largest first, until the whole is small enough; one of each stays if that is enough."""
     lists = {name: list(getattr(answer, name))[: MAX_LISTED.get(name)] for name in CUTTABLE}
     cut = answer.model_copy(update=lists)

@@ -147,7 +147,7 @@ def restore_session(session_id: SessionId, run: Run, views: Views) -> SessionAns
 
 
 def _item(run: Runtime, session: Session, *, with_segments: bool) -> SessionItem:
-    item = SessionItem.model_validate(SessionAnswer.of(session).model_dump())
+    item = SessionItem.of(session)
     if not with_segments:
         return item
     page, _ = run.sessions.segments(session.id, limit=MAX_STATUSES)

@@ -144,11 +144,12 @@ def _page(
             parts = [replace(wanted, states=[one]) for one in wanted.states]
     selects = [_select(part, name, driver, down=down, after=after, limit=limit) for part in parts]
     if len(selects) == 1:
-        return [(row[0], row[1]) for row in c.execute(selects[0], _values(wanted))]
+        return [(value, key) for value, key in c.execute(selects[0], _values(wanted)).all()]
     whole = union_all(*(select(one.subquery()) for one in selects)).subquery()
     value, key = whole.c.value, whole.c.id
     order = (value.desc(), key.desc()) if down else (value, key)
-    return [(row[0], row[1]) for row in c.execute(select(value, key).order_by(*order).limit(limit), _values(wanted))]
+    found = c.execute(select(value, key).order_by(*order).limit(limit), _values(wanted)).all()
+    return [(row[0], row[1]) for row in found]
 
 
 def _select(
