@@ -15,6 +15,7 @@ from longtake.storage.database import Database
 from longtake.storage.tables import blobs, jobs, sessions
 from tests.acceptance.server import LongtakeServer
 from tests.cli.program import BIN
+from tests.conftest import ROOT
 from tests.enrichment.recording import GARBAGE, Recording, running, tone, wav
 
 DAY_MS = 24 * 3_600_000
@@ -179,7 +180,7 @@ def test_jobs_without_an_owner_go_on_with_the_next_server(tmp_path):
     server = LongtakeServer(tmp_path / "data", engine="pocketsphinx")
     server.start()
     base = json.loads((server.data / "owner.json").read_text())["url"]
-    with open("tests/data/jfk.flac", "rb") as file:
+    with (ROOT / "tests/data/jfk.flac").open("rb") as file:
         session = server.http.post(f"{base}/api/imports?name=x", content=file.read()).json()
     until = time.monotonic() + 30
     while not server.get("/api/queue")["processing"] and time.monotonic() < until:

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from longtake.ingest.figures import Figures
 from longtake.server.metrics import HttpFigures
+from tests.conftest import ROOT
 from tests.enrichment.recording import tone as samples
 from tests.enrichment.recording import wav
 from tests.server.conftest import serving, tone
@@ -62,7 +63,7 @@ def test_what_happened_is_counted_under_templates_and_words(tmp_path):
 
 def test_speech_has_a_real_time_factor(tmp_path):
     with serving(tmp_path / "data", engine="pocketsphinx", max_segment_bytes=8 << 20) as served:
-        with open("tests/data/jfk.flac", "rb") as file:
+        with (ROOT / "tests/data/jfk.flac").open("rb") as file:
             served.recorded(file.read())
         _, value = read(served)
     heard, busy = value("longtake_speech_heard_seconds_total"), value("longtake_speech_busy_seconds_total")
@@ -99,3 +100,13 @@ def test_counting_costs_microseconds():
         http.note(scope, 201)
 
     assert min(timeit(count, number=1000) for _ in range(20)) / 1000 < 20e-6
+
+
+def test_every_metric_is_documented_and_no_other(tmp_path):
+    with serving(tmp_path / "data", with_engine=False) as served:
+        text, _ = read(served)
+    there = {name for name in re.findall(r"^# TYPE (\w+)", text, re.MULTILINE) if name.startswith("longtake_")}
+    table = [
+        line for line in (ROOT / "docs/ref/metrics.md").read_text().splitlines() if line.startswith("| `longtake_")
+    ]
+    assert {name for line in table for name in re.findall(r"`(longtake_\w+)`", line.split(" | ")[0])} == there
