@@ -12,7 +12,7 @@ from longtake.model.coverage import cover_all
 from longtake.model.lifecycle import TrackHealth, TrackState
 from longtake.model.session import LaneStatus, Segment, SegmentStatus, Track, TrackKind
 from longtake.model.timeline import Place
-from longtake.storage import lookups
+from longtake.storage import triggers
 from longtake.storage.blobs import Locator
 from longtake.storage.catalog import blobs
 from longtake.storage.catalog import tracks as tracks_of
@@ -50,7 +50,7 @@ def make_library(data: Path, *, count: int, texts: int) -> Made:
     db = Database(data / "longtake.db")
     db.migrate()
     with db.write() as c:  # what follows from rows is made at the end, for all at once
-        for name in lookups.TRIGGERS:
+        for name in triggers.TRIGGERS:
             c.exec_driver_sql(f"DROP TRIGGER {name}")
     chance = random.Random(7)
     words = list(dict.fromkeys("".join(chance.choices(ALPHABET, k=3 + n % 7)) for n in range(WORDS)))

@@ -15,10 +15,11 @@ from longtake.storage.blobs import Locator
 from longtake.storage.catalog import blobs, jobs, sessions, tracks, transcript
 from longtake.storage.database import Database
 from longtake.storage.tables import blobs as blobs_table
-from longtake.storage.tables import entries, markers, outlines, summaries
+from longtake.storage.tables import entries, outlines
 from longtake.storage.tables import jobs as jobs_table
 from longtake.storage.tables import participants as participants_table
 from longtake.storage.tables import tracks as tracks_table
+from longtake.storage.tables_remarks import markers, summaries
 
 IDS = st.sampled_from("abc")
 WORDS = st.lists(st.sampled_from(["x", "Y", "ä", "two words"]), unique=True, max_size=3)

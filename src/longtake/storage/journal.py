@@ -16,17 +16,8 @@ from sqlalchemy import Connection, Row, Table, and_, select
 
 from longtake.storage.blobs import Blobs
 from longtake.storage.packs import Record
-from longtake.storage.tables import (
-    entries,
-    history,
-    markers,
-    participants,
-    phase_changes,
-    session_tags,
-    sessions,
-    summaries,
-    tracks,
-)
+from longtake.storage.tables import entries, history, participants, session_tags, sessions, tracks
+from longtake.storage.tables_remarks import markers, phase_changes, summaries
 
 NOTED = "longtake.journal"
 

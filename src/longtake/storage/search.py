@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, text
 
 from longtake.model.errors import Invalid
-from longtake.storage.lookups import INDEX
+from longtake.storage.triggers import INDEX
 
 MAX_QUERY = 500
 MAX_TERMS = 32

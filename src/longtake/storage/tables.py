@@ -1,4 +1,4 @@
-"""Every table of longtake. Migrations make the same thing; a test shows that they do.
+"""The tables of longtake, but for `tables_remarks` and `tables_lookups`. Migrations make the same; a test shows it.
 
 Conventions: ids are UUID v4 as text; `…_at_ms` are milliseconds since the Unix epoch; digests are SHA-256 in hex;
 counters of segments stand on the track, so that a session's metadata never counts rows.
@@ -384,38 +384,6 @@ history = Table(
     Column("cause", Text),
 )
 
-phase_changes = Table(
-    "phase_changes",
-    metadata,
-    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("phase", Text),  # null: none any more
-    Column("at_ms", MS, nullable=False),
-    Column("start_ms", MS, nullable=False),  # on the session's media timeline
-    Column("actor", Text, nullable=False),
-)
-
-markers = Table(
-    "markers",
-    metadata,
-    Column("id", ID, primary_key=True),
-    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
-    Column("start_ms", MS, nullable=False),  # on the session's media timeline
-    Column("label", Text),
-    Column("author", Text, nullable=False),
-    Column("created_at_ms", MS, nullable=False),
-    Index("ix_markers_order", "session_id", "start_ms", "id"),
-)
-
-summaries = Table(
-    "summaries",  # what somebody wrote; what is made by longtake stands in outlines
-    metadata,
-    Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
-    Column("text", Text, nullable=False),
-    Column("author", Text, nullable=False),
-    Column("written_at_ms", MS, nullable=False),
-)
-
 requests = Table(
     "requests",  # answers to POSTs that carried an Idempotency-Key
     metadata,
@@ -424,38 +392,4 @@ requests = Table(
     Column("status", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("at_ms", MS, nullable=False, index=True),
-)
-
-session_words = Table(
-    "session_words",  # by which sessions are found: kept in step by `storage.lookups`
-    metadata,
-    Column("kind", String(12), primary_key=True),  # tag, topic or participant (name or id)
-    Column("word", Text, primary_key=True),
-    Column("created_at_ms", MS, primary_key=True),  # of the session: a list reads a word's sessions in order
-    Column("session_id", ID, primary_key=True, index=True),
-    sqlite_with_rowid=False,
-)
-
-search_texts = Table(
-    "search_texts",  # what the full-text index holds, under keys that stay: kept in step by `storage.lookups`
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("session_id", ID, nullable=False),
-    Column("kind", String(12), nullable=False),
-    Column("key", String(36), nullable=False),  # of the row it comes from, or its number in it
-    Column("at_ms", MS, nullable=False),  # when the session was created
-    Column("start_ms", MS),  # on the session's media timeline
-    Column("head", Text, nullable=False),  # titles and labels, which count more
-    Column("body", Text, nullable=False),
-    Index("uq_search_texts_source", "session_id", "kind", "key", unique=True),
-)
-
-tallies = Table(
-    "tallies",  # counts and sums over everything: kept in step by `storage.lookups`
-    metadata,
-    Column("kind", String(12), primary_key=True),
-    Column("word", Text, primary_key=True),
-    Column("count", BigInteger, nullable=False),
-    Column("total", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
 )

@@ -22,7 +22,6 @@ from longtake.storage.tables import (
     artifacts,
     blocks,
     entries,
-    markers,
     recognitions,
     requests,
     segments,
@@ -30,6 +29,7 @@ from longtake.storage.tables import (
     tracks,
     utterances,
 )
+from longtake.storage.tables_remarks import markers
 
 AT_ONCE = 250
 """Rows that one step takes: some ten milliseconds in which nothing is stored."""

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, func, select, text
 
 from longtake.model.lifecycle import RECORDING, JobState, SessionState
 from longtake.model.session import ProcessingStatus
-from longtake.storage.tables import sessions, tallies
+from longtake.storage.tables import sessions
+from longtake.storage.tables_lookups import tallies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,10 @@ from longtake.model.errors import Invalid
 from longtake.model.lifecycle import RECORDING, SessionState
 from longtake.model.session import ProcessingStatus, Session
 from longtake.storage.catalog.sessions import decode_cursor, encode_cursor, get_sessions
-from longtake.storage.lookups import INDEX
 from longtake.storage.search import Query
-from longtake.storage.tables import session_words, sessions, tallies
+from longtake.storage.tables import sessions
+from longtake.storage.tables_lookups import session_words, tallies
+from longtake.storage.triggers import INDEX
 
 LISTED_IDS = 500
 """Of all sessions that fit, so many ids are told at once."""

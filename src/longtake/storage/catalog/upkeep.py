@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, and_, exists, or_, select
 
 from longtake.model.lifecycle import SessionState
-from longtake.storage.tables import entries, markers, segments, sessions, summaries, tracks
+from longtake.storage.tables import entries, segments, sessions, tracks
+from longtake.storage.tables_remarks import markers, summaries
 
 UNFINISHED = tuple(state for state in SessionState if state not in (SessionState.COMPLETED, SessionState.ENDING))
 CONTENT = (entries, markers, summaries)
