@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from longtake.model.errors import JobActive, LongtakeError, Rejected
 from longtake.model.lifecycle import JOB, JobEvent, JobState, SessionState, follow
-from longtake.model.session import Job, LaneStatus, Priority, ProcessingStatus, Segment, Session
+from longtake.model.session import Job, LaneStatus, Priority, ProcessingStatus, Segment
 from longtake.storage.catalog import jobs, segments, sessions, tracks
 from longtake.storage.store import Store
 
@@ -20,7 +20,7 @@ ENGINES_BEFORE = "engines_before"
 """Among a job's options: which engine had heard each track before the job asked for another."""
 
 
-RETRIED_AT_ONCE = 100
+RETRIED_AT_ONCE = 25
 """Sessions that one transaction sets going again: a flush for many, and nobody else waits for long."""
 
 
@@ -76,14 +76,14 @@ class Work:
         active = jobs.active_job(c, session_id)
         if active is not None:
             return active
-        before = jobs.latest_jobs(c, [session_id]).get(session_id)
+        newest_at_ms = jobs.newest_at_ms(c, session_id)
         job = Job(
             id=self._store.new_id(),
             session_id=session_id,
             status=JobState.PENDING,
             priority=priority,
             # the newest of a session is the one that counts, also when somebody has set the clock back
-            created_at_ms=max(self._store.now_ms(), 0 if before is None else before.created_at_ms + 1),
+            created_at_ms=max(self._store.now_ms(), 0 if newest_at_ms is None else newest_at_ms + 1),
             options=dict(options or {}),
         )
         jobs.insert_job(c, job)
@@ -158,9 +158,8 @@ class Work:
     def retry_segment(self, session_id: str, track_id: str, index: int) -> Retried:
         """Process one segment again, whatever its status."""
         with self._store.db.write() as c:
-            session = sessions.open_session(c, session_id)
             tracks.get_track(c, track_id, session_id)
-            done = self._retry(c, session, [segments.get_segment(c, track_id, index)])
+            done = self._retry(c, session_id, [segments.get_segment(c, track_id, index)])
         self._announce_retry(done)
         return done
 
@@ -202,18 +201,19 @@ class Work:
             return _refused(session_id, error)
 
     def _retry_failed(self, c: Connection, session_id: str) -> Retried:
-        return self._retry(c, sessions.open_session(c, session_id), segments.failed_segments(c, session_id))
+        return self._retry(c, session_id, segments.failed_segments(c, session_id))
 
-    def _retry(self, c: Connection, session: Session, wanted: Sequence[Segment]) -> Retried:
+    def _retry(self, c: Connection, session_id: str, wanted: Sequence[Segment]) -> Retried:
         job = None
+        state = sessions.open_state(c, session_id)
         for segment in wanted:
             reopen_segment(c, segment)
         if wanted:
-            sessions.update_session(c, session.id, mix_settled=False)
-        if session.state is SessionState.COMPLETED:
-            sessions.bump_revision(c, session.id)
-            job = self.enqueue_in(c, session.id)
-        return Retried(session_id=session.id, segments=len(wanted), job_id=job.id if job else None)
+            sessions.update_session(c, session_id, mix_settled=False)
+        if state is SessionState.COMPLETED:
+            sessions.bump_revision(c, session_id)
+            job = self.enqueue_in(c, session_id)
+        return Retried(session_id=session_id, segments=len(wanted), job_id=job.id if job else None)
 
     def _announce_retry(self, done: Retried) -> None:
         if done.job_id is not None:

@@ -90,6 +90,11 @@ def due_jobs(c: Connection, now_ms: int, longest_pause_ms: int, limit: int) -> l
     return found
 
 
+def newest_at_ms(c: Connection, session_id: str) -> int | None:
+    """When the newest job of a session was asked for; None when it has none."""
+    return c.execute(select(func.max(jobs.c.created_at_ms)).where(jobs.c.session_id == session_id)).scalar()
+
+
 def latest_jobs(c: Connection, session_ids: Sequence[str]) -> dict[str, Job]:
     """The newest job of each session that has one."""
     newest = (
