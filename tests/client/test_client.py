@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -40,6 +41,24 @@ def test_a_segment_is_durable_once_and_known_the_second_time(client, recording, 
     again = client.put_segment(session_id, track_id, 0, body, start_ms=0, duration_ms=1000)
     assert first.sha256 == hashlib.sha256(body).hexdigest()
     assert again.segment_id == first.segment_id
+
+
+def test_a_recording_is_deleted_by_and_by_and_its_room_given_back(client, tone):
+    session = client.import_file(tone)
+    until(lambda: client.session(session.id).enrichment.status == "completed")
+    [segment] = client.segments(session.id).items
+    found = client.attachment(segment.id)
+    assert (found.content_hash, found.ref_count) == (segment.sha256, 1)
+    assert client.delete_audio(session.id).audio_deleted_at is not None
+    client.delete(session.id)
+    assert client.restore(session.id).trashed_at is None
+    client.delete(session.id, purge=True)
+    with pytest.raises(ServerError) as error:
+        client.restore(session.id)
+    assert error.value.code == "session_not_found"
+    would = client.collect(timedelta(0), dry_run=True)
+    assert client.collect(timedelta(0)).deleted == would.deleted >= 1
+    assert client.collect(timedelta(hours=24)).deleted == 0
 
 
 def test_other_bytes_under_an_index_are_refused_with_a_code(client, recording, tone):
