@@ -18,7 +18,6 @@ from longtake.model.session import (
     SegmentStatus,
     Session,
     Track,
-    Transition,
 )
 from longtake.wire.base import (
     Answer,
@@ -298,29 +297,6 @@ class SessionsAnswer(Answer):
     next_cursor: str | None
     active_sessions: int
     session_ids: list[str]
-
-
-class TransitionAnswer(Answer):
-    """One step of a session's life."""
-
-    at: Time
-    from_state: SessionState | None
-    to_state: SessionState
-    event: str
-    actor: str
-    cause: str | None
-
-    @classmethod
-    def of(cls, step: Transition) -> Self:
-        """From the model."""
-        return cls(
-            at=moment(step.at_ms),
-            from_state=step.from_state,
-            to_state=step.to_state,
-            event=step.event,
-            actor=step.actor,
-            cause=step.cause,
-        )
 
 
 Kind = TypeVar("Kind", bound=SessionAnswer)

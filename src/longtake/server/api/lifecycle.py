@@ -8,7 +8,8 @@ from longtake.server.api.common import READ, RECORD, SessionId, problems
 from longtake.server.routing import ApiRoute, Run, Views
 from longtake.sessions.lifecycle import Announced
 from longtake.wire.base import Page
-from longtake.wire.sessions import EndRequest, SessionAnswer, StartedAnswer, TransitionAnswer
+from longtake.wire.history import TransitionAnswer
+from longtake.wire.sessions import EndRequest, SessionAnswer, StartedAnswer
 
 router = APIRouter(route_class=ApiRoute, tags=["lifecycle"])
 STEP = problems(404, 409, 507)

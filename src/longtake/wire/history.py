@@ -1,0 +1,32 @@
+"""The steps of a session's life, on the wire."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from longtake.model.lifecycle import SessionState
+from longtake.model.session import Transition
+from longtake.wire.base import Answer, Time, moment
+
+
+class TransitionAnswer(Answer):
+    """One step of a session's life."""
+
+    at: Time
+    from_state: SessionState | None
+    to_state: SessionState
+    event: str
+    actor: str
+    cause: str | None
+
+    @classmethod
+    def of(cls, step: Transition) -> Self:
+        """From the model."""
+        return cls(
+            at=moment(step.at_ms),
+            from_state=step.from_state,
+            to_state=step.to_state,
+            event=step.event,
+            actor=step.actor,
+            cause=step.cause,
+        )
