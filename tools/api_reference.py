@@ -14,6 +14,7 @@ TARGET = Path(__file__).parent.parent / "docs/ref/api.md"
 METHODS = ("get", "put", "post", "patch", "delete")
 ROOMS = {
     "sessions": "Sessions",
+    "lifecycle": "A session's life",
     "tracks": "Tracks",
     "segments": "Segments",
     "media": "Playing",
