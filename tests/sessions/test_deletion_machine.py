@@ -92,6 +92,24 @@ class Deleting(RuleBasedStateMachine):
                 assert known.segments.setdefault(key, body) == body
 
     @precondition(lambda self: self.sessions)
+    @rule(number=NUMBERS, index=st.integers(4, 9), size=st.sampled_from([60, SMALL + 1]), has_rest=st.booleans())
+    def bytes_that_were_purged_come_again(self, number, index, size, has_rest):
+        known = self.sessions[self.pick(number)]
+        key = (known.tracks[0], index)
+        if known.trashed_at_ms is not None or not known.has_audio or key in known.segments:
+            return
+        body = sound(("again", self.lives, len(self.gone)), size)
+        session_id = self.depot.create()
+        self.depot.put(self.depot.add_track(session_id), 0, body)
+        self.depot.deletion.purge(session_id)
+        self.gone.add(session_id)
+        if has_rest:
+            self.clock.ahead_ms += 2 * HOUR_MS
+            self.depot.collector.collect(HOUR_MS)
+        self.depot.put(*key, body)
+        known.segments[key] = body
+
+    @precondition(lambda self: self.sessions)
     @rule(number=NUMBERS, owner=NUMBERS, block=NUMBERS, body=BODIES)
     def a_block_is_made(self, number, owner, block, body):
         session_id = self.pick(number)
