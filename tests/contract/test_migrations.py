@@ -104,7 +104,8 @@ def test_bytes_without_a_reference_have_their_grace_from_the_migration_on(tmp_pa
     before_ms = time.time_ns() // 1_000_000
     db.migrate()
     with db.read() as c:
-        found = dict(c.exec_driver_sql("SELECT sha256, orphaned_at_ms FROM blobs").all())
+        rows = c.exec_driver_sql("SELECT sha256, orphaned_at_ms FROM blobs").all()
+        found = {row.sha256: row.orphaned_at_ms for row in rows}
     db.close()
     assert found["kept"] is None
     assert before_ms <= found["orphan"] <= time.time_ns() // 1_000_000

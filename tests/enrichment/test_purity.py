@@ -173,7 +173,8 @@ def test_a_long_file_is_decoded_once_however_short_the_turns_are(tmp_path, monke
     monkeypatch.setattr("longtake.enrichment.lanes.media.Turn", lambda is_stopping: Turn(is_stopping, 0.01))
     decodings: list[str] = []
     with ExitStack() as stack:
-        runtime = stack.enter_context(Runtime.open(Settings.model_validate({"data": tmp_path, "engine": "none"}), with_engine=False))
+        settings = Settings.model_validate({"data": tmp_path, "engine": "none"})
+        runtime = stack.enter_context(Runtime.open(settings, with_engine=False))
         recording = Recording.begin(runtime)
         recording.send(0, wav(tone(300.0, rate_hz=16_000), rate_hz=16_000))
         recording.end()

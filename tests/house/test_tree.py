@@ -58,7 +58,7 @@ def test_every_module_says_what_it_is():
 
 
 def test_a_folder_of_tests_is_named_for_a_room_or_a_kind():
-    kinds = {"acceptance", "contract", "data", "docs", "house", "quality"}
+    kinds = {"acceptance", "contract", "data", "docs", "house", "operations", "quality"}
     rooms = {Path(name).parts[2].removesuffix(".py") for name in tracked() if name.startswith("src/longtake/")}
     folders = {Path(name).parts[1] for name in tracked() if re.match(r"tests/\w+/", name)}
     assert folders - rooms - kinds == set()

@@ -8,7 +8,7 @@ import pytest
 
 from longtake.model.errors import StorageFailed, StorageFull
 from longtake.storage.disk import Disk
-from longtake.storage.packs import HEADER, Broken, PackWriter, Record, scan, survey
+from longtake.storage.packs import HEADER, Broken, Found, PackWriter, Record, scan, survey
 from tests.storage.disks import FailingDisk, StutteringDisk
 
 RECORDS = [Record(head={"index": n, "type": "ümlaut"}, body=[b"%d" % n * 10, b"!"]) for n in range(3)]
@@ -70,6 +70,8 @@ def test_a_record_whose_head_is_damaged_is_not_believed_and_the_next_is_found_ag
     data[first_end + at] ^= 0xFF
     path.write_bytes(data)
     first, broken, third = survey(path)
+    assert isinstance(first, Found)
+    assert isinstance(third, Found)
     assert [found.head["index"] for found in (first, third)] == [0, 2]
     assert broken == Broken(offset=first_end, size_bytes=second.offset + second.size_bytes - first_end, is_tail=False)
 

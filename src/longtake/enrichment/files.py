@@ -176,9 +176,7 @@ class Files:
             session = sessions.get_session(c, session_id)
             found = transcript.find_outline(c, session_id)
             covered = {
-                track.id: coverage_of(c, session, track)
-                for track in session.tracks
-                if track.kind in AUDIO_KINDS
+                track.id: coverage_of(c, session, track) for track in session.tracks if track.kind in AUDIO_KINDS
             }
             return Document(
                 session=session,

@@ -265,9 +265,7 @@ class EngineError(ProcessingFailed):
     code = "engine_failed"
     http_status = 422
 
-    def __init__(
-        self, detail: str, *, code: str = "engine_failed", retryable: bool = True, died: bool = False
-    ) -> None:
+    def __init__(self, detail: str, *, code: str = "engine_failed", retryable: bool = True, died: bool = False) -> None:
         super().__init__(detail)
         self.code = code
         self.is_retryable = retryable

@@ -46,7 +46,6 @@ KINDS: Mapping[str, Kind] = {
             "resumed_at_ms",
             "ended_at_ms",
             "completed_at_ms",
-            "recorded_ms",
         ),
         *(
             "recorded_ms",

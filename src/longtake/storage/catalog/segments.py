@@ -256,9 +256,7 @@ def head_of(segment: Segment, session_id: str) -> dict[str, object]:
     }
 
 
-def segments_of_bytes(
-    c: Connection, digests: Sequence[str], limit: int | None = None
-) -> list[tuple[Segment, str]]:
+def segments_of_bytes(c: Connection, digests: Sequence[str], limit: int | None = None) -> list[tuple[Segment, str]]:
     """Segments of certain bytes, and their sessions. This reads the whole table: it has no index for it."""
     query = (
         select(segments, tracks.c.session_id)

@@ -15,6 +15,7 @@ from longtake.storage.tables import sessions, tracks
 
 COVERED = tuple(field.name for field in fields(Covered))
 
+
 def insert_track(c: Connection, track: Track) -> None:
     """Store a new track."""
     c.execute(
