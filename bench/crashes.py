@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench.figures import Figure
+from tests.acceptance import migrating
 from tests.acceptance.deleting import SCENARIOS
 from tests.acceptance.sweep import Point, Verdict, calls, steps, sweep, undisturbed
 from tests.acceptance.sweep_deleting import Sweep
@@ -24,7 +25,22 @@ def run(smoke: bool) -> list[Figure]:
     verdicts = sweep(points, expected)
     control = sweep([Point(n) for n in range(count // 4, count // 2, 20 if smoke else 4)], expected, careless=True)
     deleted = [verdict for scenario in SCENARIOS for verdict in sweep_deleting(scenario, smoke)]
-    return figures(verdicts, control, is_traced=shutil.which("strace") is not None) + deletion_figures(deleted)
+    is_traced = shutil.which("strace") is not None
+    found = figures(verdicts, control, is_traced=is_traced) + deletion_figures(deleted)
+    return found + ([migration_figure(10 if smoke else 200)] if is_traced else [])
+
+
+def migration_figure(count: int) -> Figure:
+    """Kill the migration of an older folder."""
+    with tempfile.TemporaryDirectory(prefix="longtake-bench-") as folder:
+        migration = migrating.Sweep(Path(folder))
+        verdicts = migration.run(migration.points(count))
+    killed = sum(verdict.was_killed for verdict in verdicts)
+    troubled = [f"{verdict.point}: {verdict.trouble}" for verdict in verdicts if verdict.trouble]
+    detail = "; ".join(troubled[:3]) or f"killed {killed} times by strace"
+    return Figure(
+        name="kills after which a migration is wrong", value=len(troubled), target="= 0", unit="", detail=detail
+    )
 
 
 def sweep_deleting(scenario: str, smoke: bool) -> list[Verdict]:

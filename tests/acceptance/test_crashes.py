@@ -5,6 +5,7 @@
 
 import pytest
 
+from tests.acceptance.migrating import Sweep
 from tests.acceptance.sweep import Point, calls, steps, sweep, undisturbed
 
 pytestmark = pytest.mark.timeout(900)
@@ -39,3 +40,13 @@ def test_the_sweep_sees_a_loss_when_there_is_one(whole):
     expected, count = whole
     verdicts = sweep((Point(n) for n in range(count // 4, count // 2, 6)), expected, careless=True)
     assert any(v.lost for v in verdicts)
+
+
+@pytest.mark.needs("strace")
+def test_killed_in_a_migration(tmp_path):
+    migration = Sweep(tmp_path)
+    verdicts = migration.run(migration.points(8))
+    assert shown(verdicts) == []
+    assert sum(v.was_killed for v in verdicts) >= 5
+    [control] = migration.run([Point(1, "pwrite64")], careless=True)
+    assert control.lost

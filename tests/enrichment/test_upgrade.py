@@ -4,7 +4,6 @@ The folder is made as the first version left it: migrated to 0001 and no further
 with a workflow of that version's engine cut off in the middle of a job.
 """
 
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -12,19 +11,15 @@ import sys
 from contextlib import closing
 
 import pytest
-from alembic import command
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
 
 from longtake.enrichment.engine import APPLICATION_VERSION
 from longtake.model.lifecycle import JobState
 from longtake.model.session import SegmentStatus
-from longtake.storage.catalog import jobs
 from longtake.storage.database import alembic_config
-from tests.enrichment.recording import Recording, cut, reference_counts_are_exact, running, tone, wait_for
+from tests.enrichment.older import FIRST, make_old, recorded
+from tests.enrichment.recording import reference_counts_are_exact, running, wait_for
 
-FIRST = "0001"
 OLD_ENGINE = """
 import sys, time
 from pathlib import Path
@@ -43,52 +38,12 @@ time.sleep(60)
 """
 
 
-def recorded(data):
-    """Sessions as today's code stores them: their jobs wait, run, are done; one is still recorded."""
-    with running(data) as runtime:
-        finished = ended(runtime)
-        finished.finish()
-    with running(data, with_engine=False) as runtime:
-        waiting, cut_off, active = ended(runtime), ended(runtime), Recording.begin(runtime)
-        active.send_all(cut(tone(1.0, hz=700), 0.5))
-        with runtime.store.db.write() as c:
-            job = cut_off.job()
-            jobs.move_job(c, job.id, JobState.PENDING, JobState.PROCESSING, attempts=1, claims=1, started_at_ms=1)
-            jobs.update_job(c, job.id, done=["validating"], stage="audio", substage="concatenating", progress=20)
-    return {"finished": finished, "waiting": waiting, "cut off": cut_off, "active": active}
-
-
-def ended(runtime):
-    recording = Recording.begin(runtime)
-    recording.send_all(cut(tone(2.0), 1.0))
-    recording.end()
-    return recording
-
-
 def completed(recording):
     """The job of a session, once it has ended well."""
     wait_for(lambda: recording.session().job is not None, recording.session)
     wait_for(lambda: recording.job().finished_at_ms is not None, recording.job)
     assert recording.job().status is JobState.COMPLETED
     return recording.job()
-
-
-def make_old(new, old):
-    """The same folder as the first version would have left it."""
-    shutil.copytree(new, old, ignore=shutil.ignore_patterns("*.db*", "lock", "owner.json"))
-    engine = create_engine(f"sqlite:///{old / 'longtake.db'}")
-    with engine.connect() as connection:
-        command.upgrade(alembic_config(connection), FIRST)
-        connection.commit()
-        assert MigrationContext.configure(connection).get_current_revision() == FIRST
-    engine.dispose()
-    with closing(sqlite3.connect(old / "longtake.db")) as connection:
-        connection.execute("ATTACH ? AS today", (str(new / "longtake.db"),))
-        tables = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'alembic%'"
-        for (table,) in connection.execute(tables).fetchall():
-            columns = ", ".join(f'"{row[1]}"' for row in connection.execute(f"PRAGMA main.table_info({table})"))
-            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM today.{table}")
-        connection.commit()
 
 
 def leave_engine(old, version, *job_ids):
