@@ -43,8 +43,8 @@ def test_a_segment_is_durable_once_and_known_the_second_time(client, recording, 
     assert again.segment_id == first.segment_id
 
 
-def test_a_recording_is_deleted_by_and_by_and_its_room_given_back(client, tone):
-    session = client.import_file(tone)
+def test_a_recording_is_deleted_by_and_by_and_its_room_given_back(client, tmp_path):
+    session = client.import_file(write_tone(tmp_path / "like-no-other.wav", seconds=1.25))
     until(lambda: client.session(session.id).enrichment.status == "completed")
     [segment] = client.segments(session.id).items
     found = client.attachment(segment.id)
