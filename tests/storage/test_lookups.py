@@ -243,8 +243,8 @@ def test_starting_again_makes_nothing_anew(db):
 
 def test_an_outline_that_says_less_takes_its_texts_away(db):
     with db.write() as c:
-        apply(c, ("create", "a", [], []))
-        apply(c, ("outline", "a", 3))
+        apply(c, ("create", "z", [], []))
+        apply(c, ("outline", "z", 3))
         c.execute(update(outlines).values(outline=json.loads('{"chapters": [], "summary": [], "tasks": []}')))
-        kinds = c.exec_driver_sql("SELECT kind FROM search_texts WHERE session_id = 'a' ORDER BY kind").scalars().all()
+        kinds = c.exec_driver_sql("SELECT kind FROM search_texts WHERE session_id = 'z' ORDER BY kind").scalars().all()
     assert kinds == ["session", "summary"]
