@@ -34,8 +34,7 @@ MAX_ATTEMPTS = 4
 STEP_S = 10
 MAX_STEP_S = 40
 """How much of a long segment is decoded at a time. First little, so that it is soon heard; then a tenth of what is
-known, as all that follows from a step costs the same for a long one. No more than a batch of blocks, which is made even
-when a turn is over: what is not encoded yet must lie in the window that decoders keep."""
+known, as all that follows from a step costs the same for a long one. Half of the window that decoders keep."""
 READ_BYTES = 1 << 20
 
 
@@ -92,6 +91,8 @@ class MediaLane:
             if decoded.samples is not None or not decoded.samples_so_far:
                 self._check(segment)
             place = timeline.place(segment, decoded.rate_hz)
+            if decoded.samples is None and not self._encode(track, timeline, turn):
+                return False  # what an earlier run left comes first: decoders keep it no longer than `WINDOW_S`
             while decoded.samples is None:
                 if turn.is_over():
                     return False
