@@ -48,7 +48,7 @@ def hear(data, file, kill=None):
             if kill is not None and len(asked) == kill[0]:
                 time.sleep(kill[1])
                 process.send_signal(signal.SIGKILL)
-                break
+                kill = None  # what it said meanwhile is still read
         guard.cancel()
     return asked, ended
 

@@ -6,6 +6,7 @@ Belongs here: what a stage waits for and makes. Does not: attempts and progress 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -24,6 +25,8 @@ from longtake.storage.catalog import jobs, sessions, tracks, transcript
 from longtake.storage.store import Store
 
 WAIT_S = 0.25
+REST_S = 0.05
+"""Between two looks at the lanes, which may end their runs much faster."""
 """How long a stage may wait before it looks whether it was cancelled."""
 
 AUTO_ENGINE = "auto"
@@ -192,6 +195,7 @@ class Stages:
             if error is not None:
                 raise error
             progress(part(session), substage)
+            time.sleep(REST_S)
             self._lanes.wait(WAIT_S)
 
     def _chapters(self, job: Job, progress: Progress) -> None:

@@ -31,7 +31,8 @@ PRE_ROLL_FRAMES = 4
 POST_ROLL_FRAMES = 2
 
 BIT_RATE = {1: 64_000, 2: 128_000}
-"""Per number of channels. With `aac_coder=fast` speech has 41 and 42 dB SNR; twoloop has 29 and 30 at twice the CPU."""
+"""Per number of channels. With `aac_coder=fast` speech has 41 and 42 dB SNR; twoloop has 29 and 30 at twice the CPU.
+Without the search for noise to substitute (PNS) the SNR is the same, and 4 to 19 % of the time is saved."""
 
 Read = Callable[[int, int], NDArray[np.float32]]
 """Samples [from, to) as (channels, to - from)."""

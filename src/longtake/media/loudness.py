@@ -46,7 +46,8 @@ class Loudness:
         if not pcm.shape[1]:
             return
         self._peak = max(self._peak, float(pcm.max()), -float(pcm.min()))
-        power = np.concatenate([self._rest, np.mean(np.square(pcm), axis=0)])
+        square = np.square(pcm)
+        power = np.concatenate([self._rest, square[0] if len(square) == 1 else square.mean(axis=0)])
         whole = len(power) // self._frame * self._frame
         self._histogram += _histogram(power[:whole].reshape(-1, self._frame))
         self._rest = power[whole:].copy()

@@ -67,22 +67,15 @@ class MixLane:
     def _copy(self, session: Session, part: Part, turn: Turn) -> bool:
         """One track: its blocks are the mix. Returns whether there is none left to copy."""
         with self._store.db.read() as c:
-            theirs = derived.block_keys(c, part.track.id)
-            ours = derived.block_keys(c, session.id)
-        stale = [
-            number
-            for number, (_, made_from) in theirs.items()
-            if number not in ours or ours[number][1] != made_from
-        ]  # fmt: skip
+            revisions = derived.stale_copies(c, part.track.id, session.id)
+        stale = list(revisions)
         for first in range(0, len(stale), 100):
             if turn.is_over():
                 return False
             with self._store.db.write() as c:
-                for number, (block, locator) in derived.locate_blocks(
-                    c, part.track.id, stale[first : first + 100]
-                ).items():
-                    revision = ours[number][0] + 1 if number in ours else 1
-                    copy = replace(block, owner_id=session.id, revision=revision)
+                located = derived.locate_blocks(c, part.track.id, stale[first : first + 100])
+                for number, (block, locator) in located.items():
+                    copy = replace(block, owner_id=session.id, revision=revisions[number] + 1)
                     derived.put_block(c, session.id, copy, locator, self._store.now_ms())
         return True
 

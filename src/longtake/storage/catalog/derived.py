@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select
 
 from longtake.storage.blobs import Locator
 from longtake.storage.catalog.blobs import add_reference, insert_blobs, locate, release_references
@@ -106,6 +106,17 @@ def block_keys(c: Connection, owner_id: str, first: int = 0) -> dict[int, tuple[
         blocks.c.owner_id == owner_id, blocks.c.number >= first
     )
     return {row.number: (row.revision, row.made_from) for row in c.execute(query)}
+
+
+def stale_copies(c: Connection, owner_id: str, copy_id: str) -> dict[int, int]:
+    """Blocks that a copy lacks or has otherwise: number → the copy's revision, 0 for none."""
+    copies = blocks.alias("copies")
+    query = (
+        select(blocks.c.number, func.coalesce(copies.c.revision, 0).label("revision"))
+        .join_from(blocks, copies, and_(copies.c.owner_id == copy_id, copies.c.number == blocks.c.number), isouter=True)
+        .where(blocks.c.owner_id == owner_id, blocks.c.made_from.is_distinct_from(copies.c.made_from))
+    )
+    return {row.number: row.revision for row in c.execute(query.order_by(blocks.c.number))}
 
 
 def locate_blocks(c: Connection, owner_id: str, numbers: Sequence[int]) -> dict[int, tuple[Block, Locator]]:
