@@ -1,4 +1,4 @@
-"""Killed everywhere: at every step by which anything becomes durable, and at a hundred calls of the system.
+"""Killed everywhere: at every step by which anything becomes durable, and at hundreds of calls of the system.
 
 Each kill is followed by a look at what was acknowledged, by a run to the end, and by a comparison with a run that
 nobody disturbed. A control that acknowledges too early must lose something, or the sweep sees nothing.
@@ -21,13 +21,13 @@ def run(smoke: bool) -> list[Figure]:
         expected, count = undisturbed(Path(folder) / "data")
     points = steps(3 if smoke else count, count)
     if shutil.which("strace") is not None:
-        points += calls(8 if smoke else 104)
+        points += calls(4 if smoke else 240)
     verdicts = sweep(points, expected)
     control = sweep([Point(n) for n in range(count // 4, count // 2, 20 if smoke else 4)], expected, careless=True)
     deleted = [verdict for scenario in SCENARIOS for verdict in sweep_deleting(scenario, smoke)]
     is_traced = shutil.which("strace") is not None
     found = figures(verdicts, control, is_traced=is_traced) + deletion_figures(deleted)
-    return found + ([migration_figure(10 if smoke else 200)] if is_traced else [])
+    return found + ([migration_figure(4 if smoke else 200)] if is_traced else [])
 
 
 def migration_figure(count: int) -> Figure:
@@ -49,7 +49,7 @@ def sweep_deleting(scenario: str, smoke: bool) -> list[Verdict]:
         deleting = Sweep(Path(folder), scenario)
         points = steps(3 if smoke else deleting.count, deleting.count)
         if shutil.which("strace") is not None:
-            points += calls(8 if smoke else 40)
+            points += calls(2 if smoke else 40)
         return deleting.run(points)
 
 
