@@ -65,9 +65,9 @@ def put_blocks(
     wanted: list[Wanted],
     is_over: Callable[[], bool],
 ) -> int:
-    """Encode blocks and store them, several to a flush, until it is over; returns how many were made."""
+    """Encode blocks and store them, several to a flush, until it is over, but at least some; returns how many."""
     made = 0
-    while made < len(wanted) and not is_over():
+    while made < len(wanted) and not (made and is_over()):
         batch = [
             (one, encode_block(read, block=one.number, channels=channels, total_samples=one.total_samples))
             for one in wanted[made : made + BATCH_BLOCKS]

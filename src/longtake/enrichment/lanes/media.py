@@ -93,12 +93,12 @@ class MediaLane:
             place = timeline.place(segment, decoded.rate_hz)
             if decoded.samples is None and not self._encode(track, timeline, turn):
                 return False  # what an earlier run left comes first: decoders keep it no longer than `WINDOW_S`
-            while decoded.samples is None:
-                if turn.is_over():
-                    return False
+            while decoded.samples is None:  # at least one step, however long it took to check the bytes
                 known = decoded.advance(decoded.samples_so_far + _step(decoded))
                 if decoded.samples is None:  # a long one: what is decoded so far is played already
                     self._grow(track, timeline, segment, place, decoded, known, turn)
+                    if turn.is_over():
+                        return False
             if decoded.samples == 0:
                 raise MediaError("there is no sound in it")
         except MediaError as error:

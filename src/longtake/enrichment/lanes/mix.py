@@ -70,7 +70,7 @@ class MixLane:
             revisions = derived.stale_copies(c, part.track.id, session.id)
         stale = list(revisions)
         for first in range(0, len(stale), 100):
-            if turn.is_over():
+            if first and turn.is_over():
                 return False
             with self._store.db.write() as c:
                 located = derived.locate_blocks(c, part.track.id, stale[first : first + 100])
