@@ -195,8 +195,8 @@ class Stages:
             if error is not None:
                 raise error
             progress(part(session), substage)
-            time.sleep(REST_S)
             self._lanes.wait(WAIT_S)
+            time.sleep(REST_S)
 
     def _chapters(self, job: Job, progress: Progress) -> None:
         """Make chapters, summary and tasks, unless they are up to date."""
