@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -46,7 +47,7 @@ def run(smoke: bool) -> list[Figure]:
 def _lists(http: httpx.Client, made: Made, count: int, rounds: int) -> list[Figure]:
     plain = _median_ms(lambda: http.get("/api/sessions"), rounds)
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((BEGAN_MS + count // 2 * MINUTE_MS) / 1000))
-    filters: dict[str, dict[str, object]] = {
+    filters: dict[str, dict[str, str | bool | list[str | int | float | bool | None]]] = {
         "states": {"state": ["paused", "error"]},
         "processing": {"processing": "completed_with_errors"},
         "failed of a common tag": {"processing": "failed", "tag": "common"},
@@ -63,8 +64,7 @@ def _lists(http: httpx.Client, made: Made, count: int, rounds: int) -> list[Figu
         "trash": {"trashed": True},
     }
     took = {
-        name: _median_ms(lambda params=params: http.get("/api/sessions", params=params), rounds)  # type: ignore[misc]
-        for name, params in filters.items()
+        name: _median_ms(partial(http.get, "/api/sessions", params=params), rounds) for name, params in filters.items()
     }
     slowest = max(took, key=lambda name: took[name])
     listed = ", ".join(f"{name} {ms:.1f}" for name, ms in took.items())
@@ -96,7 +96,7 @@ def _search(http: httpx.Client, made: Made, texts: int, rounds: int) -> Figure:
         queries.append(
             chance.choice((word, f"{word} {other}", f'"{word} {other}"', f"{word[:3]}*", f"{word} -{other}"))
         )
-    took = [_took_ms(lambda q=q: http.get("/api/search", params={"q": q})) for q in queries]  # type: ignore[misc]
+    took = [_took_ms(partial(http.get, "/api/search", params={"q": q})) for q in queries]
     p50, p95 = np.percentile(took, [50, 95])
     detail = f"{len(took)} searches of {texts} entries, p50 {p50:.1f} ms, slowest {max(took):.1f} ms"
     return Figure(name="full text over 100,000 entries, p95", value=float(p95), target="≤ 60", unit="ms", detail=detail)
@@ -107,7 +107,7 @@ def _metadata(http: httpx.Client, short: str, long: str, count: int, rounds: int
     took: dict[str, list[float]] = {short: [], long: []}
     for _ in range(rounds * 5):
         for key, times in took.items():
-            times.append(_took_ms(lambda key=key: http.get(f"/api/sessions/{key}")))  # type: ignore[misc]
+            times.append(_took_ms(partial(http.get, f"/api/sessions/{key}")))
     few, many = statistics.median(took[short]), statistics.median(took[long])
     detail = f"median {many:.2f} ms with {count} segments, {few:.2f} ms with 10"
     return Figure(name="metadata, 10,000 segments / 10", value=many / few, target="≤ 1.1", unit="×", detail=detail)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -175,14 +176,14 @@ class _Run:
         session = insist(lambda: runtime.sessions.create(NewSession(title="a test", tags=["x"])))
         recording = Recording(runtime, session.id)
         for kind in (TrackKind.MICROPHONE, TrackKind.SYSTEM):
-            track = insist(lambda kind=kind: runtime.sessions.declare_track(session.id, NewTrack(kind=kind)))  # type: ignore[misc]
+            track = insist(partial(runtime.sessions.declare_track, session.id, NewTrack(kind=kind)))
             recording.tracks.append(track.id)
         insist(lambda: runtime.lifecycle.start(session.id))
         sent: dict[tuple[int, int], bytes] = {}
         for index in range(5):
             for track_number in range(2):
                 body = wav(tone(3 if index == 3 else 0.4, hz=300 + 40 * index + track_number))
-                insist(lambda i=index, b=body, t=track_number: recording.send(i, b, track=t))  # type: ignore[misc]
+                insist(partial(recording.send, index, body, track=track_number))
                 sent[track_number, index] = body
             if index == 2:
                 insist(lambda: runtime.sessions.change(session.id, title="changed"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from longtake.cli.console import DataOption, JsonOption, ServerOption, print_json, quiet_logs, settings_of
+from longtake.cli.console import DataOption, JsonOption, ServerOption, print_json
 
 EXAMPLE = "Example: longtake gc --older-than 24h"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -25,12 +25,10 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """Remove stored bytes that nothing refers to any more, such as those of deleted sessions."""
-    from longtake.cli.library import library
+    from longtake.cli.library import sessions_of
 
     age = duration(older_than)
-    settings = settings_of(data=data)
-    quiet_logs()
-    with library(settings, server) as sessions:
+    with sessions_of(data, server) as sessions:
         done = sessions.collect(age, dry_run=dry_run)
     if as_json:
         print_json(done.model_dump(mode="json"))

@@ -6,11 +6,13 @@ with the same messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
 
+from longtake.cli.console import quiet_logs, settings_of
 from longtake.client import Client
 from longtake.ingest.protocol import announce
 from longtake.model.errors import DataFolderInUse, Invalid, NotFound
@@ -137,8 +139,7 @@ class Local:
         return self._views.of(self.runtime.lifecycle.end(session_id, announced))
 
     def retry(self, session_id: str) -> RetryAnswer:
-        retried = self.runtime.work.retry_session(session_id)
-        return RetryAnswer(session_id=session_id, segments=retried.segments, job_id=retried.job_id)
+        return RetryAnswer.of(self.runtime.work.retry_session(session_id))
 
     def delete(self, session_id: str, *, purge: bool = False) -> None:
         if purge:
@@ -234,6 +235,15 @@ def library(
         yield Local(runtime)
 
 
+@contextmanager
+def sessions_of(data: Path | None, server: str | None) -> Iterator[Local | Remote]:
+    """The same for a command with the flags --data and --server, which says itself what goes wrong."""
+    settings = settings_of(data=data)
+    quiet_logs()
+    with library(settings, server) as sessions:
+        yield sessions
+
+
 def whole_id(sessions: Library, start: str) -> str:
     """The id of the session whose id begins so.
 
@@ -242,9 +252,14 @@ def whole_id(sessions: Library, start: str) -> str:
     """
     if len(start) == 36:
         return start
+    return only_id(sessions.beginning, start)
+
+
+def only_id(beginning: Callable[[str], Sequence[str]], start: str) -> str:
+    """The same of the ids that begin so, of which `beginning` gives two at most, whatever the length."""
     if len(start) < SHORTEST_ID:
         raise Invalid(f"give at least {SHORTEST_ID} characters of the session's id")
-    found = sessions.beginning(start.lower())
+    found = beginning(start.lower())
     if not found:
         raise NotFound("session", start)
     if len(found) > 1:

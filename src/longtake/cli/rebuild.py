@@ -58,14 +58,16 @@ def rebuild(
 
 def is_sound(path: Path) -> bool:
     """Whether there is a database that SQLite can read from end to end and that has recordings' tables."""
-    if not path.exists():
+    from longtake.storage.database import unsoundness
+
+    if not path.exists() or unsoundness(path) is not None:
         return False
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             connection.execute("SELECT count(*) FROM segments").fetchone()
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except sqlite3.DatabaseError:
         return False
+    return True
 
 
 def _print(result: Rebuilt) -> None:

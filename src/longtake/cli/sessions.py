@@ -40,11 +40,9 @@ def list_sessions(
     as_json: JsonOption = False,
 ) -> None:
     """List sessions, the newest first."""
-    from longtake.cli.library import library
+    from longtake.cli.library import sessions_of
 
-    settings = settings_of(data=data)
-    quiet_logs()
-    with library(settings, server) as sessions:
+    with sessions_of(data, server) as sessions:
         found = sessions.newest(limit)
     if as_json:
         print_json({"items": [session.model_dump(mode="json") for session in found]})
@@ -68,11 +66,9 @@ def show_session(
     session_id: SessionArgument, data: DataOption = None, server: ServerOption = None, as_json: JsonOption = False
 ) -> None:
     """Show a session: its state, its coverage, what was said."""
-    from longtake.cli.library import library, whole_id
+    from longtake.cli.library import sessions_of, whole_id
 
-    settings = settings_of(data=data)
-    quiet_logs()
-    with library(settings, server) as sessions:
+    with sessions_of(data, server) as sessions:
         session = sessions.session(whole_id(sessions, session_id))
         coverage = sessions.coverage(session.id)
         entries = sessions.entries(session.id)
@@ -103,11 +99,9 @@ def end_session(
     session_id: SessionArgument, data: DataOption = None, server: ServerOption = None, as_json: JsonOption = False
 ) -> None:
     """End a session and have it processed."""
-    from longtake.cli.library import Local, library, whole_id
+    from longtake.cli.library import Local, sessions_of, whole_id
 
-    settings = settings_of(data=data)
-    quiet_logs()
-    with library(settings, server) as sessions:
+    with sessions_of(data, server) as sessions:
         session = sessions.end(whole_id(sessions, session_id))
         waits = isinstance(sessions, Local)
     if as_json:
@@ -123,11 +117,9 @@ def retry_session(
     session_id: SessionArgument, data: DataOption = None, server: ServerOption = None, as_json: JsonOption = False
 ) -> None:
     """Process the failed segments of a session again."""
-    from longtake.cli.library import Local, library, whole_id
+    from longtake.cli.library import Local, sessions_of, whole_id
 
-    settings = settings_of(data=data)
-    quiet_logs()
-    with library(settings, server) as sessions:
+    with sessions_of(data, server) as sessions:
         retried = sessions.retry(whole_id(sessions, session_id))
         waits = isinstance(sessions, Local)
     if as_json:
@@ -170,11 +162,9 @@ def restore_session(
     as_json: JsonOption = False,
 ) -> None:
     """Take a session out of the trash."""
-    from longtake.cli.library import library
+    from longtake.cli.library import sessions_of
 
-    settings = settings_of(data=data)
-    quiet_logs()
-    with library(settings, server) as sessions:
+    with sessions_of(data, server) as sessions:
         session = sessions.restore(session_id)
     if as_json:
         print_json(session.model_dump(mode="json"))

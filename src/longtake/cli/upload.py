@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,7 +51,7 @@ def upload(
                 )
                 job_id = session.enrichment.job_id
                 if wait and job_id is not None:
-                    follow(lambda key=job_id: client.job(key), shown, every_s=EVERY_S)  # type: ignore[misc]
+                    follow(partial(client.job, job_id), shown, every_s=EVERY_S)
             done.append(client.session(session.id))
             if not as_json:
                 typer.echo(f"{session.id}  {done[-1].processing.value}  {file}")

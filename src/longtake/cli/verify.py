@@ -11,7 +11,7 @@ import typer
 
 from longtake.cli.console import FAILED, DataOption, JsonOption, clock, note, print_json, quiet_logs, settings_of
 from longtake.cli.measured import measured
-from longtake.model.errors import DataFolderInUse, Invalid, NotFound
+from longtake.model.errors import DataFolderInUse, NotFound
 
 if TYPE_CHECKING:
     from longtake.settings import Settings
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: longtake verify --data /srv/longtake"
 SHOWN = 50
-SHORTEST_ID = 4
 
 
 def verify(
@@ -93,17 +92,15 @@ def _whole_id(db: Database, start: str) -> str:
     """The id of the session whose id begins so; raises NotFound, Invalid."""
     from sqlalchemy import select
 
+    from longtake.cli.library import only_id
     from longtake.storage.tables import sessions
 
-    if len(start) < SHORTEST_ID:
-        raise Invalid(f"give at least {SHORTEST_ID} characters of the session's id")
-    with db.read() as c:
-        found = c.execute(select(sessions.c.id).where(sessions.c.id.startswith(start, autoescape=True)).limit(2)).all()
-    if not found:
-        raise NotFound("session", start)
-    if len(found) > 1:
-        raise Invalid(f"several sessions begin with {start}: give more of the id")
-    return str(found[0].id)
+    def beginning(whole: str) -> list[str]:
+        query = select(sessions.c.id).where(sessions.c.id.startswith(whole, autoescape=True)).limit(2)
+        with db.read() as c:
+            return list(c.execute(query).scalars())
+
+    return only_id(beginning, start)
 
 
 def _print(found: Verified) -> None:

@@ -269,6 +269,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What a retry set going again; of many sessions, `error` is the code of what kept one from it."""
+
+    session_id: str
+    segments: int
+    job_id: str | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     """One recorded step of a session's life."""
 
@@ -323,6 +333,11 @@ class Session:
     participants: tuple[Participant, ...] = ()
     tracks: tuple[Track, ...] = ()
     job: Job | None = None
+
+    @property
+    def asked_at_ms(self) -> int:
+        """When its recorders were last asked to start, pause or resume; 0 when never."""
+        return max(at or 0 for at in (self.started_at_ms, self.paused_at_ms, self.resumed_at_ms))
 
     @property
     def counts(self) -> Counts:

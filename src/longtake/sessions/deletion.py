@@ -62,7 +62,7 @@ class Deletion:
         with self._store.db.write() as c:
             sessions.check_there(c, session_id)
             at_ms, cancelled = self._mark_purged(c, session_id)
-        self._tell(cancelled)
+        self._work.announce(cancelled)
         self._finish_purge(session_id, at_ms)
 
     def purge_expired(self, now_ms: int | None = None) -> list[str]:
@@ -85,7 +85,7 @@ class Deletion:
                     if session is None or session.trashed_at_ms is None or session.trashed_at_ms > before_ms:
                         continue  # somebody was faster
                     at_ms, cancelled = self._mark_purged(c, session_id)
-                self._tell(cancelled)
+                self._work.announce(cancelled)
                 self._finish_purge(session_id, at_ms)
                 purged.append(session_id)
         return purged
@@ -139,10 +139,6 @@ class Deletion:
         self.count += 1
         rows.mark_purged(c, session_id, at_ms)
         return at_ms, self._work.cancel_in(c, session_id)
-
-    def _tell(self, cancelled: Job | None) -> None:
-        if cancelled is not None:
-            self._store.bus.publish("job-cancelled", cancelled.session_id, job_id=cancelled.id)
 
     def _finish_purge(self, session_id: str, at_ms: int) -> None:
         self._forget()

@@ -158,8 +158,7 @@ class Lifecycle:
         with self._store.db.write() as c:
             session, job = self.end_in(c, session_id, announced, actor=actor)
         self.publish(session)
-        if job is not None:
-            self._work.announce(job)
+        self._work.announce(job)
         return session
 
     def end_in(

@@ -186,8 +186,7 @@ class Sessions:
             if sessions.get_session(c, session_id).trashed_at_ms is None:
                 sessions.update_session(c, session_id, trashed_at_ms=self._store.now_ms())
             job = self._work.cancel_in(c, session_id)
-        if job is not None:
-            self._store.bus.publish("job-cancelled", session_id, job_id=job.id)
+        self._work.announce(job)
 
     def restore(self, session_id: str) -> Session:
         """Take a session out of the trash and have its enrichment go on; twice is once."""
@@ -199,8 +198,7 @@ class Sessions:
             if session.trashed_at_ms is not None and was_cancelled and session.state is SessionState.COMPLETED:
                 job = self._work.enqueue_in(c, session_id)
             session = sessions.get_session(c, session_id)
-        if job is not None:
-            self._work.announce(job)
+        self._work.announce(job)
         return session
 
     def declare_track(self, session_id: str, new: NewTrack) -> Track:
@@ -297,8 +295,7 @@ class Sessions:
             job = self._work.enqueue_in(c, session_id) if session.state is SessionState.COMPLETED else None
             session = replace(session, balance=tuple(steps))
         self._store.bus.publish("work", session_id)
-        if job is not None:
-            self._work.announce(job)
+        self._work.announce(job)
         return session
 
 

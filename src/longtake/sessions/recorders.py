@@ -91,9 +91,8 @@ class Recorders:
         segments may have been recorded before.
         """
         session = sessions.get_session(c, session_id)
-        asked_ms = max(at or 0 for at in (session.started_at_ms, session.paused_at_ms, session.resumed_at_ms))
         if session.state is SessionState.INTERRUPTED and any(
-            track.id in track_ids and track.state in LIVE and (track.reported_at_ms or 0) <= asked_ms
+            track.id in track_ids and track.state in LIVE and (track.reported_at_ms or 0) <= session.asked_at_ms
             for track in session.tracks
         ):
             self._lifecycle.walk_in(c, session, RESUME_WALK, actor="recorder", cause=BACK)

@@ -63,8 +63,7 @@ class Transcripts:
             sessions.update_session(c, session_id, last_activity_at_ms=entry.at_ms)
             job = self._reopen(c, session_id, session.state)
         self._store.bus.publish("new_transcript", session_id, entry_id=entry.id)
-        if job is not None:
-            self._work.announce(job)
+        self._work.announce(job)
         return entry
 
     def correct(self, session_id: str, entry_id: str, text: str) -> Entry:
@@ -75,8 +74,7 @@ class Transcripts:
             session = sessions.open_session(c, session_id)
             entry = transcript.correct_entry(c, session_id, entry_id, text.strip())
             job = self._reopen(c, session_id, session.state)
-        if job is not None:
-            self._work.announce(job)
+        self._work.announce(job)
         return entry
 
     def rename(self, session_id: str, speaker: str, name: str) -> int:
@@ -97,8 +95,7 @@ class Transcripts:
                     else:
                         sessions.rename_participant(c, participant.id, name.strip())
             job = self._reopen(c, session_id, session.state) if count else None
-        if job is not None:
-            self._work.announce(job)
+        self._work.announce(job)
         return count
 
     def outline(self, session_id: str) -> Outline | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from longtake.model.lifecycle import RECORDING, SessionState
-from longtake.model.session import Job, Session
+from longtake.model.session import Session
 from longtake.sessions.imports import UPLOAD
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.work import Work
@@ -96,7 +96,6 @@ class Upkeep:
 
     def _tidy(self, session_id: str, idle_ms: int, waiting_ms: int, actor: str) -> Session | None:
         """End or remove a session, if nothing happened in it meanwhile either; it as it is then."""
-        job: Job | None = None
         now_ms = self._store.now_ms()
         with self._store.db.write() as c:
             session = sessions.find_session(c, session_id)
@@ -109,17 +108,13 @@ class Upkeep:
                 if is_awaited(session):
                     return None
                 sessions.update_session(c, session_id, trashed_at_ms=now_ms)
-                cancelled = self._work.cancel_in(c, session_id)
+                job = self._work.cancel_in(c, session_id)
                 session = sessions.get_session(c, session_id)
             else:
                 cause = f"nothing happened for {(now_ms - session.last_activity_at_ms) // MS_PER_MINUTE} minutes"
                 session, job = self._lifecycle.end_in(c, session_id, actor=actor, cause=cause)
-                cancelled = None
         self._lifecycle.publish(session)
-        if job is not None:
-            self._work.announce(job)
-        if cancelled is not None:
-            self._store.bus.publish("job-cancelled", session_id, job_id=cancelled.id)
+        self._work.announce(job)
         return session
 
 

@@ -6,32 +6,19 @@ Belongs here: what should be done. Does not: doing it (`enrichment`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from longtake.model.errors import JobActive, LongtakeError, Rejected
 from longtake.model.lifecycle import JOB, JobEvent, JobState, SessionState, follow
-from longtake.model.session import Job, LaneStatus, Priority, ProcessingStatus, Segment
+from longtake.model.session import Job, LaneStatus, Priority, ProcessingStatus, Retried, Segment
 from longtake.storage.catalog import jobs, segments, sessions, tracks
 from longtake.storage.store import Store
 
 ENGINES_BEFORE = "engines_before"
 """Among a job's options: which engine had heard each track before the job asked for another."""
-
-
 RETRIED_AT_ONCE = 25
 """Sessions that one transaction sets going again: a flush for many, and nobody else waits for long."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retried:
-    """What a retry set going again; of many sessions, `error` is the code of what kept one from it."""
-
-    session_id: str
-    segments: int
-    job_id: str | None
-    error: str | None = None
 
 
 class Work:
@@ -89,9 +76,14 @@ class Work:
         jobs.insert_job(c, job)
         return job
 
-    def announce(self, job: Job) -> None:
-        """Tell everybody that a job waits."""
-        self._store.bus.publish("job-enqueued", job.session_id, job_id=job.id, progress=0)
+    def announce(self, job: Job | None) -> None:
+        """Tell everybody what became of a job, if there is one: that it waits, or was cancelled."""
+        if job is None:
+            return
+        if job.status is JobState.CANCELLED:
+            self._store.bus.publish("job-cancelled", job.session_id, job_id=job.id)
+        else:
+            self._store.bus.publish("job-enqueued", job.session_id, job_id=job.id, progress=0)
 
     def announce_active(self, session_id: str) -> None:
         """The same for the job of a session that waits, if there is one."""
@@ -138,11 +130,11 @@ class Work:
         """
         with self._store.db.write() as c:
             job = self._cancel(c, jobs.get_job(c, job_id))
-        self._store.bus.publish("job-cancelled", job.session_id, job_id=job.id)
+        self.announce(job)
         return job
 
     def cancel_in(self, c: Connection, session_id: str) -> Job | None:
-        """Within a transaction: cancel the session's active job, if it has one."""
+        """Within a transaction: cancel the session's active job, if it has one. Call `announce` after the commit."""
         active = jobs.active_job(c, session_id)
         return None if active is None else self._cancel(c, active)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,16 @@ BROKEN = frozenset(
     }
 )
 """What SQLite says when the disk fails under it, also when the system has mounted it read-only for that."""
+
+
+def unsoundness(path: Path, *, timeout_s: float = 5.0) -> str | None:
+    """What SQLite finds wrong with the file of a database, which is only read; None when it is sound."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=timeout_s)) as connection:
+            said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if said == "ok" else said
 
 
 def database_error(error: DBAPIError) -> Unavailable | None:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from longtake.model.coverage import Cause, Coverage
 from longtake.model.lifecycle import Permission, TrackHealth, TrackState
-from longtake.model.session import Receipt, Segment, SegmentStatus, Track, TrackKind
+from longtake.model.session import Receipt, Retried, Segment, SegmentStatus, Track, TrackKind
 from longtake.wire.base import Answer, Count, Identifier, Request, Text, Time, Word, moment, moment_or_none
 
 
@@ -237,6 +237,10 @@ class RetryAnswer(Answer):
     segments: int
     job_id: str | None
     error: str | None = None
+
+    @classmethod
+    def of(cls, retried: Retried) -> RetryAnswer:
+        return cls(session_id=retried.session_id, segments=retried.segments, job_id=retried.job_id, error=retried.error)
 
 
 class RetriesAnswer(Answer):

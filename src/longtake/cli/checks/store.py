@@ -12,14 +12,14 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from longtake.cli.checks.finding import Finding, Level, command, ok
 from longtake.model.errors import LongtakeError
 from longtake.model.lifecycle import RECORDING, JobState, SessionState
 from longtake.settings import Settings
 from longtake.storage import forecast
-from longtake.storage.database import Database
+from longtake.storage.database import MIGRATIONS, Database, unsoundness
 from longtake.storage.tables import blobs, jobs, segments, sessions, tracks
 
 ANSWER_S = 5.0
@@ -95,15 +95,15 @@ def _database(data: Path) -> Finding:
     path = data / "longtake.db"
     if not path.exists():
         return Finding(check="database", level=Level.WRONG, text="the database is gone", remedy=_rebuild(data))
+    wrong = unsoundness(path, timeout_s=ANSWER_S)
+    if wrong is not None:
+        text = f"the database is damaged: {wrong}"
+        return Finding(check="database", level=Level.WRONG, text=text, remedy=_rebuild(data))
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=ANSWER_S)) as connection:
-            said = connection.execute("PRAGMA quick_check(1)").fetchone()
             version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.DatabaseError as error:
         text = f"the database cannot be read: {error}"
-        return Finding(check="database", level=Level.WRONG, text=text, remedy=_rebuild(data))
-    if said != ("ok",):
-        text = f"the database is damaged: {said[0]}"
         return Finding(check="database", level=Level.WRONG, text=text, remedy=_rebuild(data))
     known = [file.name[:4] for file in _migrations()]
     if version is None or version[0] not in known:
@@ -118,8 +118,6 @@ def _database(data: Path) -> Finding:
 
 
 def _migrations() -> Iterator[Path]:
-    from longtake.storage.database import MIGRATIONS
-
     return (MIGRATIONS / "versions").glob("[0-9]*.py")
 
 
@@ -127,15 +125,11 @@ def _engine_store(data: Path) -> Iterator[Finding]:
     path = data / "engine.db"
     if not path.exists():
         return
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=ANSWER_S)) as connection:
-            said = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.DatabaseError as error:
-        said = (str(error),)
-    if said == ("ok",):
+    wrong = unsoundness(path, timeout_s=ANSWER_S)
+    if wrong is None:
         yield ok("engine store", "sound")
         return
-    text = f"the engine's store is damaged ({said[0]}): it is moved aside at the next start, nothing is lost"
+    text = f"the engine's store is damaged ({wrong}): it is moved aside at the next start, nothing is lost"
     yield Finding(
         check="engine store", level=Level.WARNING, text=text, remedy=command("longtake", "serve", "--data", data)
     )
@@ -143,7 +137,6 @@ def _engine_store(data: Path) -> Iterator[Finding]:
 
 def _leftovers(data: Path, *, is_owned: bool) -> Iterator[Finding]:
     aside = sorted([*data.glob("longtake.db.before-*"), *data.glob("engine.db.*"), *data.glob("rebuilding.db*")])
-    aside = [path for path in aside if path.name.startswith(("longtake.db.b", "engine.db.", "rebuilding"))]
     if aside:
         size = sum(path.stat().st_size for path in aside)
         text = f"{len(aside)} files of earlier damage or rebuilding ({size} bytes) are kept"
@@ -229,10 +222,15 @@ def _stuck(c: Connection, settings: Settings, *, is_served: bool) -> Iterator[Fi
 
 
 def _each(
-    c: Connection, settings: Settings, check: str, query: object, what: str, remedy: Callable[[Settings, str], str]
+    c: Connection,
+    settings: Settings,
+    check: str,
+    query: Select[tuple[str]],
+    what: str,
+    remedy: Callable[[Settings, str], str],
 ) -> Iterator[Finding]:
     """A finding for each session of a query, up to so many."""
-    found = [str(row[0]) for row in c.execute(query)]  # type: ignore[call-overload]
+    found = [str(row[0]) for row in c.execute(query)]
     for session_id in found[:SHOWN]:
         text = f"session {session_id} {what}"
         yield Finding(check=check, level=Level.WRONG, text=text, remedy=remedy(settings, session_id))

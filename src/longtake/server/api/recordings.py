@@ -65,8 +65,7 @@ def retry_recording(recording_id: RecordingId, run: Run) -> RetryAnswer:
         else:
             session_id, chunk = _chunk(c, recording_id)
     if chunk is None:
-        done = run.work.retry_session(recording_id)
-        return RetryAnswer(session_id=recording_id, segments=done.segments, job_id=done.job_id)
+        return RetryAnswer.of(run.work.retry_session(recording_id))
     failed = [segment for segment in chunk.segments if segment.status is SegmentStatus.FAILED] or chunk.segments
     all_done = [run.work.retry_segment(session_id, segment.track_id, segment.index) for segment in failed]
     return RetryAnswer(session_id=session_id, segments=len(all_done), job_id=all_done[-1].job_id)

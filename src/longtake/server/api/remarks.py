@@ -73,6 +73,7 @@ def list_timeline(
     run: Run,
     from_ms: FromMs = 0,
     to_ms: ToMs = None,
+    # the framework copies what is given where nothing is asked
     kinds: Annotated[list[ItemKind], Query(max_length=20, description="Which; all, if none is named.")] = [],  # noqa: B006
     limit: Limit = 50,
     cursor: Cursor = None,

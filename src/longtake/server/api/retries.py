@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from longtake.model.errors import Invalid
 from longtake.server.api.common import WRITE, Index, SessionId, TrackId, problems
 from longtake.server.routing import ApiRoute, Run
-from longtake.sessions.work import Retried
 from longtake.wire.sessions import BulkRetryRequest
 from longtake.wire.tracks import RetriesAnswer, RetryAnswer
 
@@ -21,13 +20,13 @@ router = APIRouter(route_class=ApiRoute, tags=["retries"])
 )
 def retry_segment(session_id: SessionId, track_id: TrackId, index: Index, run: Run) -> RetryAnswer:
     """Process one segment again."""
-    return _answer(run.work.retry_segment(session_id, track_id, index))
+    return RetryAnswer.of(run.work.retry_segment(session_id, track_id, index))
 
 
 @router.post("/api/sessions/{session_id}/retry", dependencies=WRITE, responses=problems(404, 507))
 def retry_session(session_id: SessionId, run: Run) -> RetryAnswer:
     """Process all failed segments of a session again."""
-    return _answer(run.work.retry_session(session_id))
+    return RetryAnswer.of(run.work.retry_session(session_id))
 
 
 @router.post("/api/sessions/retry", dependencies=WRITE, responses=problems(413, 422, 507))
@@ -39,8 +38,4 @@ def retry_sessions(run: Run, body: BulkRetryRequest) -> RetriesAnswer:
     if bool(body.session_ids) == (body.processing is not None):
         raise Invalid("name either session_ids or processing")
     ids = body.session_ids if body.processing is None else run.work.with_processing(body.processing)
-    return RetriesAnswer(items=[_answer(one) for one in run.work.retry_sessions(ids)])
-
-
-def _answer(done: Retried) -> RetryAnswer:
-    return RetryAnswer(session_id=done.session_id, segments=done.segments, job_id=done.job_id, error=done.error)
+    return RetriesAnswer(items=[RetryAnswer.of(one) for one in run.work.retry_sessions(ids)])

@@ -23,6 +23,7 @@ MANY = 500
 def search_texts(
     run: Run,
     q: Annotated[str, Query(max_length=search.MAX_QUERY, description='Words, "phrases", beginnings*, -exclusions.')],
+    # the framework copies what is given where nothing is asked
     kind: Annotated[list[SearchKind], Query(max_length=len(get_args(SearchKind)))] = [],  # noqa: B006
     session_id: Annotated[str | None, Query(max_length=64, description="Only in this session.")] = None,
     tag: Annotated[list[str], Query(max_length=20, description="Only in sessions with all of these tags.")] = [],  # noqa: B006

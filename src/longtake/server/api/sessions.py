@@ -56,7 +56,8 @@ def create_session(run: Run, views: Views, body: SessionRequest) -> SessionAnswe
 @router.get("/api/sessions", response_model=SessionsAnswer, dependencies=READ, responses=problems(422))
 def list_sessions(
     run: Run,
-    state: Annotated[list[SessionState], Query(max_length=20)] = [],  # noqa: B006 (the framework copies it)
+    # the framework copies what is given where nothing is asked
+    state: Annotated[list[SessionState], Query(max_length=20)] = [],  # noqa: B006
     processing: Annotated[list[ProcessingStatus], Query(max_length=10)] = [],  # noqa: B006
     since: Annotated[Time | None, Query(description="Created at or after.")] = None,
     until: Annotated[Time | None, Query(description="Created before.")] = None,

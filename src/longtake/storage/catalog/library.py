@@ -237,7 +237,7 @@ def _conditions(
     if wanted.id_prefix is not None:
         conditions.append(and_(sessions.c.id >= wanted.id_prefix, sessions.c.id < wanted.id_prefix + LAST))
     if wanted.query is not None:
-        conditions.append(text(HITS))  # type: ignore[arg-type]
+        conditions.append(and_(text(HITS)))
     for kind, word in wanted.words.items():
         if kind == driver:
             continue
