@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,7 +113,8 @@ def stoppable(what_remains: str) -> Iterator[None]:
         count += 1
         if count > 1:
             os._exit(FAILED)
-        note(f"longtake: stopping. {what_remains}")
+        with suppress(OSError):  # not `note`, within which the signal may have come: it is not re-entrant
+            os.write(sys.stderr.fileno(), f"longtake: stopping. {what_remains}\n".encode())
         raise KeyboardInterrupt
 
     before = [(number, signal.signal(number, stop)) for number in (signal.SIGINT, signal.SIGTERM)]
