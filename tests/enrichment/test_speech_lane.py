@@ -17,7 +17,7 @@ from longtake.model.session import SegmentStatus
 from longtake.runtime import _source
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.vad import FRAME
-from longtake.storage.catalog import jobs, tracks
+from longtake.storage.catalog import blobs, jobs, tracks
 from tests.enrichment.recording import RATE_HZ, Recording, cut, running, tone, wait_for
 
 SEGMENT_S = 2.0
@@ -29,6 +29,7 @@ class Ear:
     def __init__(self):
         self.name = "ear"
         self.heard = 0
+        self.is_deaf = False
         self.meanwhile = None
 
     def info(self, name):
@@ -48,7 +49,8 @@ class Ear:
         if meanwhile is not None:
             meanwhile()
         self.heard += 1
-        return Recognition(text=hashlib.sha256(pcm.tobytes()).hexdigest()[:8], words=(), confidence=None)
+        text = "" if self.is_deaf else hashlib.sha256(pcm.tobytes()).hexdigest()[:8]
+        return Recognition(text=text, words=(), confidence=None)
 
 
 class Studio:
@@ -288,3 +290,52 @@ def test_another_engine_hears_it_anew_when_it_is_asked_for(studio, expected, run
     assert [word[1:] for word in words] == [word[1:] for word in expected]
     entries, _ = runtime.transcripts.page(studio.recording.id)
     assert {entry.engine for entry in entries} == {"other ear"}
+
+
+def retry(studio, *indices):
+    for index in indices:
+        studio._runtime.work.retry_segment(studio.recording.id, studio.track, index)
+    studio.make()
+
+
+def damage(studio, index):
+    """Change a byte of a stored segment on the disk; done again, it is as it was."""
+    store = studio._runtime.store
+    with store.db.read() as c:
+        at = blobs.get_locator(c, studio.recording.segments()[index].sha256)
+    with store.blobs.path(at).open("r+b") as file:
+        file.seek(at.offset + 1000)
+        [byte] = file.read(1)
+        file.seek(at.offset + 1000)
+        file.write(bytes([byte ^ 0xFF]))
+
+
+def test_a_corrected_entry_whose_sound_was_gone_for_a_while_is_found_again(studio, expected):
+    studio.send(*ALL)
+    studio.end()
+    studio.hear()
+    correct(studio, 2, "as I said")
+    damage(studio, 3)
+    retry(studio, 3)
+    assert studio.recording.segments()[3].status is SegmentStatus.FAILED
+    assert len(studio.hear()) == len(expected)  # nothing is heard there, what somebody wrote stays
+
+    damage(studio, 3)
+    retry(studio, 3)
+
+    assert studio.hear() == [*expected[:2], (*expected[2][:3], "as I said"), *expected[3:]]
+    assert studio.recording.session().counts.failed == 0
+
+
+def test_a_corrected_entry_outlives_an_engine_that_hears_nothing_there(studio, expected, runtime):
+    studio.send(*ALL)
+    studio.end()
+    studio.hear()
+    correct(studio, 3, "as I said")
+    corrected = [*expected[:3], (*expected[3][:3], "as I said"), *expected[4:]]
+
+    for name, is_deaf in (("deaf ear", True), ("ear", False), ("deaf ear", True), ("third ear", False)):
+        studio.ear.name, studio.ear.is_deaf = name, is_deaf
+        with runtime.store.db.write() as c:
+            tracks.hear_anew(c, studio.track, name)
+        assert studio.hear() == (corrected[3:4] if is_deaf else corrected)

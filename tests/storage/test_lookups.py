@@ -101,7 +101,7 @@ def apply(c, operation):
         jobs.update_job(c, at, status=rest[1])
     elif kind == "unjob":
         c.execute(delete(jobs_table).where(jobs_table.c.id == at))
-    elif kind == "entry" and not transcript.get_entries(c, [at]):
+    elif kind == "entry" and not c.execute(select(entries).where(entries.c.id == at)).first():
         transcript.insert_entries(c, [new_entry(at, session, rest[1])])
     elif kind == "correct":
         c.execute(update(entries).where(entries.c.id == at).values(text=rest[1], speaker="x"))

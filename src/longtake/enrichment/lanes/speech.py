@@ -206,14 +206,18 @@ class SpeechLane:
         cursor: int,
         until: int | None,
     ) -> list[Entry]:
-        """Put what was heard in [cursor, until) in place of what stood there; what people changed stays."""
-        old = utterances.list_spoken(c, track.id, cursor, until)
-        standing = {e.id: e for e in transcript.get_entries(c, [s.entry_id for s in old if s.entry_id])}
+        """Put what was heard in [cursor, until) in place of what stood there; what people changed stays.
+
+        An entry that somebody corrected may stand where nothing was heard any more: it is found by its time.
+        """
+        keys = {s.entry_id: s.key for s in utterances.list_spoken(c, track.id, cursor, until)}
+        until_ms = None if until is None else until * 1000 // SPEECH_HZ
+        standing = {e.id: e for e in transcript.entries_heard(c, track.id, cursor * 1000 // SPEECH_HZ, until_ms)}
         spoken, entries = [], []
         for one in heard:
             entry = _entry(session, track, timeline, info, one, self._store.now_ms())
             if entry is not None:
-                entry = _with_changes(entry, _counterpart(one, old, standing))
+                entry = standing.get(entry.id) or _with_changes(entry, _counterpart(entry, one.key, standing, keys))
                 entries.append(entry)
             spoken.append(
                 Spoken(start=one.cut.start, end=one.cut.end, key=one.key, entry_id=entry.id if entry else None)
@@ -313,16 +317,15 @@ def _entry(
     )  # fmt: skip
 
 
-def _counterpart(one: Heard, old: Sequence[Spoken], standing: Mapping[str, Entry]) -> Entry | None:
+def _counterpart(entry: Entry, key: str, standing: Mapping[str, Entry], keys: Mapping[str | None, str]) -> Entry | None:
     """The entry that stood where something is heard now: of the same sound, else of most of the same time."""
-    known = [(spoken, standing[spoken.entry_id]) for spoken in old if spoken.entry_id and spoken.entry_id in standing]
-    same = [entry for spoken, entry in known if spoken.key == one.key]
+    same = [one for one in standing.values() if keys.get(one.id) == key]
     if same:
-        return min(same, key=lambda entry: abs(entry.start_ms - one.cut.start * 1000 // SPEECH_HZ))
-    for spoken, entry in known:
-        shared = min(spoken.end, one.cut.end) - max(spoken.start, one.cut.start)
-        if 2 * shared > max(spoken.end - spoken.start, one.cut.end - one.cut.start):
-            return entry
+        return min(same, key=lambda one: abs(one.start_ms - entry.start_ms))
+    for one in standing.values():
+        shared = min(one.end_ms, entry.end_ms) - max(one.start_ms, entry.start_ms)
+        if 2 * shared > max(one.end_ms - one.start_ms, entry.end_ms - entry.start_ms):
+            return one
     return None
 
 

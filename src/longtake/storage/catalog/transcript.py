@@ -48,9 +48,11 @@ def insert_entries(c: Connection, new: Sequence[Entry]) -> None:
             note(c, "entry", e.session_id, e.id)
 
 
-def get_entries(c: Connection, ids: Sequence[str]) -> list[Entry]:
-    """Those of some entries that exist."""
-    return [_entry(row) for row in c.execute(select(entries).where(entries.c.id.in_(ids)))]
+def entries_heard(c: Connection, track_id: str, from_ms: int, until_ms: int | None) -> list[Entry]:
+    """The entries of a track that start in [from, until), in order."""
+    query = select(entries).where(entries.c.track_id == track_id, entries.c.start_ms >= from_ms)
+    query = query if until_ms is None else query.where(entries.c.start_ms < until_ms)
+    return [_entry(row) for row in c.execute(query.order_by(entries.c.start_ms, entries.c.id))]
 
 
 def delete_entries(c: Connection, ids: Sequence[str]) -> None:
