@@ -5,6 +5,7 @@ import hashlib
 import logging
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -167,6 +168,32 @@ def test_an_error_in_what_follows_is_logged_and_the_receipts_stand(make, caplog)
         put(committer, arrived(0, sound("a")))[0].result()
         assert put(committer, arrived(1, sound("b")))[0].result().is_new
     assert "the segments are stored" in caplog.text
+
+
+class Unforeseen:
+    """A large body of which nothing works, not even to forget it."""
+
+    size_bytes = 100
+
+    def keep(self):
+        raise ZeroDivisionError
+
+    def discard(self):
+        raise RuntimeError("nobody expects this")
+
+
+def test_whatever_goes_wrong_nobody_waits_for_ever_and_the_next_are_stored(make, caplog):
+    gate = Gate()
+    station, committer = make(gate)
+    bad = replace(arrived(0, sound("a")), parts=[], staged=Unforeseen())
+    with caplog.at_level(logging.ERROR):
+        beside, of_bad = put_as_one_batch(committer, gate, arrived(1, sound("b")), bad)
+        assert isinstance(of_bad.exception(PATIENCE_S), RuntimeError)
+        assert beside.result(PATIENCE_S).is_new
+        assert put(committer, arrived(2, sound("c")))[0].result(PATIENCE_S).is_new
+    assert "nobody expects this" in caplog.text
+    assert committer.queued_bytes == 0
+    assert station.count() == 3
 
 
 def test_an_event_loop_is_woken_once_for_a_whole_batch(make):

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import pytest
 
 from longtake.model.errors import LongtakeError, StorageFailed, StorageFull
 from tests.conftest import ROOT
-from tests.ingest.station import Gate, Station, audit, sound, until
+from tests.ingest.station import PATIENCE_S, Gate, Station, audit, sound, until
 from tests.storage.disks import FailingDisk
 
 CALLS = {
@@ -124,6 +125,62 @@ def test_a_failing_database_is_its_own_error_and_loses_nothing(station):
     with station.db.write() as c:
         c.exec_driver_sql("PRAGMA max_page_count=100000")
     assert station.put(stored, sound(stored)).is_new
+
+
+@contextmanager
+def unwritable(folder):
+    """A file stands where a folder was: whatever is asked of a name in it is an error, as on a disk that failed."""
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    folder.touch()
+    try:
+        yield
+    finally:
+        folder.unlink()
+        aside.rename(folder)
+
+
+def test_a_body_that_can_neither_be_kept_nor_removed_harms_nobody_for_long(tmp_path):
+    gate = Gate()
+    station = Station(tmp_path / "data", in_transaction=gate)
+    station.add_track()
+    outcomes: dict[int, object] = {}
+
+    def put(n, body):
+        try:
+            outcomes[n] = station.put(n, body).is_new
+        except LongtakeError as error:
+            outcomes[n] = type(error)
+
+    threads = [
+        threading.Thread(target=put, args=(n, sound(n, size)), daemon=True) for n, size in enumerate((100, 5_000, 100))
+    ]
+    threads[0].start()
+    gate.wait_inside()
+    for thread in threads[1:]:
+        thread.start()
+    until(lambda: len(station.staged) == 1 and station.receiver.queued_bytes == 200)
+    until(lambda: station.receiver._committer._queue.qsize() == 2)
+    with unwritable(station.folder / "incoming"):
+        gate.open.set()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+    assert outcomes == {0: True, 1: StorageFailed, 2: StorageFailed}
+    assert station.put(1, sound(1, 5_000)).is_new
+    station.close()
+    again = Station(tmp_path / "data")
+    audit(again)  # the start has removed what was left
+    again.close()
+
+
+def test_a_failed_flush_is_told_also_when_the_file_cannot_be_removed(station, disk):
+    staged = station.blobs.stage()
+    staged.write([sound(0)])
+    disk.at = len(disk.calls)
+    with unwritable(station.folder / "incoming"), pytest.raises(StorageFailed):
+        staged.flush()
+    for left in station.staged:
+        left.unlink()
 
 
 def in_a_namespace():

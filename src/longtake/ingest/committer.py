@@ -122,7 +122,11 @@ class Committer:
         while not last:
             batch, last = self._next()
             if batch:
-                self._serve(batch)
+                try:
+                    self._serve(batch)
+                except Exception as error:
+                    log.exception("storing went wrong in a way that nothing foresees; the next batch is served")
+                    _answer(batch, [error] * len(batch))  # whoever has an answer keeps it
                 with self._lock:
                     self._queued_bytes -= sum(waiter.held_bytes for waiter in batch)
 

@@ -11,7 +11,7 @@ import os
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -56,7 +56,7 @@ class Staged(Protocol):
         """
 
     def discard(self) -> None:
-        """Forget it unless it was kept; safe to call at any time, also twice."""
+        """Forget it unless it was kept; safe to call at any time, also twice. A disk that refuses is no error here."""
 
 
 class Blobs(Protocol):
@@ -293,9 +293,11 @@ class StagedFile:
     def discard(self) -> None:
         if self._fd is not None:
             self._close()
-            self._path.unlink(missing_ok=True)
+            with suppress(Unavailable):  # the next start removes it
+                self._disk.remove(self._path)
 
     def _close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with suppress(OSError):  # its bytes were flushed, or are not wanted
+                os.close(fd)
