@@ -58,13 +58,13 @@ from longtake.sessions.work import Work
 from longtake.settings import Settings
 from longtake.speech import models
 from longtake.speech.worker import SpeechWorker
+from longtake.storage import watermark
 from longtake.storage.blobs import LocalBlobs
 from longtake.storage.cache import ByteCache
 from longtake.storage.catalog import blobs, sessions
 from longtake.storage.collect import Collector
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk, translated
-from longtake.storage.journal import Journal
 from longtake.storage.store import Store
 
 HEAD_BYTES = 4096
@@ -181,7 +181,8 @@ class Runtime:
             disk: By which bytes reach the disk.
 
         Raises:
-            DataFolderInUse: Another process has it. StorageFull, StorageFailed: The disk refuses.
+            DataFolderInUse: Another process has it. DatabaseOutdated: What lies in the folder is more than its database
+            knows of. StorageFull, StorageFailed: The disk refuses.
         """
         with ExitStack() as closing:
             folder = DataFolder(settings.data)
@@ -200,12 +201,14 @@ class Runtime:
         *,
         with_engine: bool,
     ) -> Runtime:
+        watermark.check_there(settings.data)
         db = Database(settings.data / "longtake.db")
         closing.callback(db.close)
         db.migrate()
+        watermark.check(db, settings.data)
         local = LocalBlobs(settings.data, disk, new_id)
         closing.callback(local.close)
-        db.before_commit = Journal(local).write
+        watermark.attach(db, local)
         store = Store(db=db, blobs=local, bus=Bus(), now_ms=clock, new_id=new_id)
 
         def check_engine(name: str) -> None:

@@ -25,6 +25,7 @@ def test_stopped_in_the_midst_of_a_line_it_unwinds_in_order():
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=buffered) as child:
         try:
+            assert child.stderr is not None
             until_full(child.stderr.fileno())
             child.send_signal(signal.SIGINT)
             _, stderr = child.communicate(timeout=ENDS_WITHIN_S)

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine
 
 from longtake.model.lifecycle import JobState
 from longtake.runtime import Runtime
+from longtake.storage import watermark
 from longtake.storage.catalog import jobs
 from longtake.storage.database import alembic_config
 from tests.enrichment.recording import Recording, cut, running, tone
@@ -43,7 +44,7 @@ def ended(runtime: Runtime) -> Recording:
 
 def make_old(new: Path, old: Path) -> None:
     """The same folder as the first version would have left it."""
-    shutil.copytree(new, old, ignore=shutil.ignore_patterns("*.db*", "lock", "owner.json"))
+    shutil.copytree(new, old, ignore=shutil.ignore_patterns("*.db*", "lock", "owner.json", watermark.NAME))
     engine = create_engine(f"sqlite:///{old / 'longtake.db'}")
     with engine.connect() as connection:
         command.upgrade(alembic_config(connection), FIRST)

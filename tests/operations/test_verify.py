@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import update
 
 from longtake.runtime import new_id, now_ms
+from longtake.storage import watermark
 from longtake.storage.blobs import LocalBlobs
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk
-from longtake.storage.journal import Journal
 from longtake.storage.packs import survey
 from longtake.storage.tables import blobs, tracks
 from longtake.storage.verify.repair import repair
@@ -53,7 +53,7 @@ def look(data, *, mend=False, **more):
     try:
         found = verify(data, db, now_ms=now_ms, **more)
         if mend:
-            db.before_commit = Journal(stored).write
+            watermark.attach(db, stored)
             repair(db, stored, found)
         return found
     finally:

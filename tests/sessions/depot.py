@@ -14,13 +14,13 @@ from longtake.sessions.deletion import Deletion
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.manager import NewSession, NewTrack, Sessions
 from longtake.sessions.work import Work
+from longtake.storage import watermark
 from longtake.storage.blobs import LocalBlobs
 from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.catalog import derived
 from longtake.storage.collect import Collector
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk
-from longtake.storage.journal import Journal
 from longtake.storage.packs import Record, scan
 from longtake.storage.store import Store
 from tests.ingest.station import SMALL, recognise
@@ -68,7 +68,7 @@ class Depot:
         self.db = Database(folder / "longtake.db")
         self.db.migrate()
         self.blobs = LocalBlobs(folder, self.disk, new_id)
-        self.db.before_commit = Journal(self.blobs).write
+        watermark.attach(self.db, self.blobs)
         self.store = Store(db=self.db, blobs=self.blobs, bus=Bus(), now_ms=clock, new_id=new_id)
         self.work = Work(self.store)
         self.sessions, self.lifecycle = Sessions(self.store, self.work), Lifecycle(self.store, self.work)

@@ -10,6 +10,7 @@ WAYS_OUT = {
     "already_exists": "Name another folder with --out.",
     "data_folder_in_use": "Wait until it is done or end it, or name another folder.",
     "data_folder_not_found": "Start with `longtake serve` or `longtake demo`, or name a folder with --data.",
+    "database_outdated": "`longtake rebuild` makes it anew from the recordings; nothing is lost.",
     "digest_mismatch": "Send it again.",
     "engine_failed": "Run it again; another engine can be chosen with --engine.",
     "illegal_transition": "`longtake sessions show ID` says where the session is.",

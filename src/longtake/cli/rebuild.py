@@ -27,7 +27,7 @@ def rebuild(
     force: Annotated[bool, typer.Option("--force", help="Even though the database is sound.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the database anew from the recordings alone, when it is lost or damaged.
+    """Make the database anew from the recordings alone, when it is lost, damaged or an outdated copy.
 
     All segments return, with titles, tracks, people, corrections and marks. The old one is kept under another name.
     What is derived is made anew when a server runs. Exit code 1 when something cannot return whole.
@@ -35,6 +35,7 @@ def rebuild(
     from longtake.runtime import DataFolder, new_id, now_ms
     from longtake.storage.disk import Disk
     from longtake.storage.rebuild.run import rebuild as run
+    from longtake.storage.watermark import is_outdated
 
     settings = settings_of(data=data)
     quiet_logs()
@@ -42,7 +43,7 @@ def rebuild(
         raise NotFound("data_folder", str(settings.data))
     folder = DataFolder(settings.data)
     try:
-        if not force and is_sound(settings.data / "longtake.db"):
+        if not force and is_sound(settings.data / "longtake.db") and not is_outdated(settings.data):
             raise Conflict("the database is sound: there is nothing to rebuild (--force does it all the same)")
         with measured("reading the packs") as progress:
             result = run(settings.data, disk=Disk(), now_ms=now_ms, new_id=new_id, progress=progress)

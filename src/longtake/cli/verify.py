@@ -36,9 +36,9 @@ def verify(
     when something is damaged and stays so.
     """
     from longtake.runtime import new_id, now_ms
+    from longtake.storage import watermark
     from longtake.storage.blobs import LocalBlobs
     from longtake.storage.disk import Disk
-    from longtake.storage.journal import Journal
     from longtake.storage.verify.repair import repair as mend
     from longtake.storage.verify.run import verify as run
 
@@ -51,7 +51,7 @@ def verify(
             with ExitStack() as closing:
                 blobs = LocalBlobs(settings.data, Disk(), new_id)
                 closing.callback(blobs.close)
-                db.before_commit = Journal(blobs).write
+                watermark.attach(db, blobs)
                 mend(db, blobs, found)
     if as_json:
         print_json(asdict(found))

@@ -14,7 +14,8 @@
     │   ├── StorageFailed        storage_failed
     │   ├── Overloaded           overloaded
     │   ├── NotReady             not_ready
-    │   └── DataFolderInUse      data_folder_in_use
+    │   ├── DataFolderInUse      data_folder_in_use
+    │   └── DatabaseOutdated     database_outdated
     └── ProcessingFailed         a stage of the work on a recording failed; the originals are untouched
         ├── MediaError           media_damaged, media_unsupported, media_limit, segment_set_aside
         └── EngineError          engine_unavailable, engine_failed, segment_set_aside
@@ -233,6 +234,13 @@ class DataFolderInUse(Unavailable):
     """Another process owns the data folder."""
 
     code = "data_folder_in_use"
+    http_status = 503
+
+
+class DatabaseOutdated(Unavailable):
+    """A folder's database does not know of the recordings beside it: it is lost, or of an earlier time."""
+
+    code = "database_outdated"
     http_status = 503
 
 

@@ -52,7 +52,8 @@ class Staged(Protocol):
     def keep(self) -> Locator:
         """Give it its final name, flushed before if it was not; durable after the next `sync`. Twice is once.
 
-        To be called in the write transaction that names it: what has a name and no row may be collected.
+        To be called in the write transaction that names it: what has a name and no row may be collected. StorageFailed
+        where that happened before it was called again.
         """
 
     def discard(self) -> None:
@@ -80,6 +81,9 @@ class Blobs(Protocol):
     def read(self, locator: Locator, start: int = 0, end: int | None = None) -> bytes:
         """Bytes [start, end) of a blob; NotFound when they are gone."""
 
+    def holds(self, locator: Locator) -> bool:
+        """Whether a blob's place is there and long enough: one look at the file, no proof of its bytes."""
+
     def path(self, locator: Locator) -> Path:
         """The local file that holds it, at `locator.offset`."""
 
@@ -91,6 +95,8 @@ class LocalBlobs:
         self.folder = folder
         self._disk = disk
         self._new_id = new_id
+        self.appends = 0
+        """How often something was appended to the packs that cannot be made again."""
         self._writers = {store: PackWriter(folder / store, disk) for store in ("packs", "derived")}
         self._locks = {store: threading.Lock() for store in self._writers}
         self._open_files: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -113,6 +119,7 @@ class LocalBlobs:
 
     def _append(self, store: str, records: Sequence[Record]) -> list[Locator]:
         key, offsets = self._writers[store].append(records)
+        self.appends += store == "packs"
         return [
             Locator(store=store, key=key, offset=offset, size_bytes=record.size_bytes)
             for record, offset in zip(records, offsets, strict=True)
@@ -131,7 +138,7 @@ class LocalBlobs:
                 self._pinned.subtract(pins)
 
     def stage(self) -> StagedFile:
-        return StagedFile(self.folder, self._new_id(), self._disk)
+        return StagedFile(self.folder, self._new_id(), self._disk, lambda key: self._forget("files", key))
 
     def sync(self) -> None:
         self._disk.flush_folder(self.folder / "files")
@@ -154,6 +161,9 @@ class LocalBlobs:
                 parts.append(part)
                 at += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def holds(self, locator: Locator) -> bool:
+        return _size_bytes(self.path(locator)) >= locator.offset + locator.size_bytes
 
     def path(self, locator: Locator) -> Path:
         return self.folder / locator.store / locator.key
@@ -246,10 +256,12 @@ class LocalBlobs:
 class StagedFile:
     """A large body in `incoming/`, on its way to `files/`."""
 
-    def __init__(self, folder: Path, name: str, disk: Disk) -> None:
+    def __init__(self, folder: Path, name: str, disk: Disk, named: Callable[[str], None]) -> None:
+        """Begin an empty file; `named` is called when it takes its place, perhaps that of one that was damaged."""
         self._folder = folder
         self._path = folder / "incoming" / name
         self._disk = disk
+        self._named = named
         self._hash = hashlib.sha256()
         self._fd: int | None = disk.create(self._path)
         self._flushed = False
@@ -277,17 +289,21 @@ class StagedFile:
         self._flushed = True
 
     def keep(self) -> Locator:
-        if self._kept is None:
-            if not self._flushed:
-                self.flush()
-            key = self.digest()
-            target = self._folder / "files" / key
-            if target.exists():  # the same bytes came before and were flushed: they are never touched again
-                self.discard()
-            else:
-                self._disk.rename(self._path, target)
-                self._close()
-            self._kept = Locator(store="files", key=key, offset=0, size_bytes=self.size_bytes)
+        key = self.digest()
+        target = self._folder / "files" / key
+        if self._kept is not None:
+            if _size_bytes(target) < self.size_bytes:  # its transaction was rolled back, then it was collected
+                raise StorageFailed(f"files/{key} is not there any more: send it again")
+            return self._kept
+        if not self._flushed:
+            self.flush()
+        if _size_bytes(target) >= self.size_bytes:  # the same bytes came before and were flushed: they stay
+            self.discard()
+        else:
+            self._disk.rename(self._path, target)
+            self._close()
+            self._named(key)
+        self._kept = Locator(store="files", key=key, offset=0, size_bytes=self.size_bytes)
         return self._kept
 
     def discard(self) -> None:
@@ -301,3 +317,12 @@ class StagedFile:
         if fd is not None:
             with suppress(OSError):  # its bytes were flushed, or are not wanted
                 os.close(fd)
+
+
+def _size_bytes(path: Path) -> int:
+    """How long a file is; -1 where there is none."""
+    with translated():
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return -1

@@ -80,6 +80,8 @@ class Database:
         self.path = path
         self.before_commit: Callable[[Connection], None] = lambda _: None
         """Called at the end of each transaction, in it; what it raises undoes the transaction."""
+        self.after_commit: Callable[[], None] = lambda: None
+        """Called after each commit, before anybody else's transaction; it must not raise."""
         self._lock = threading.RLock()
         url = f"sqlite+pysqlite:///{path}"
         self._writer = _engine(url, StaticPool, {})
@@ -129,6 +131,7 @@ class Database:
                         journal.forget(connection)
             except DBAPIError as error:
                 raise (database_error(error) or error) from error
+            self.after_commit()
 
     @contextmanager
     def write_unchecked(self) -> Iterator[Connection]:

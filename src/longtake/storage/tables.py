@@ -384,6 +384,13 @@ history = Table(
     Column("cause", Text),
 )
 
+watermark = Table(
+    "watermark",  # how many transactions went with an append to the packs
+    metadata,
+    Column("id", Integer, primary_key=True),  # 1
+    Column("commits", BigInteger, nullable=False),
+)
+
 requests = Table(
     "requests",  # answers to POSTs that carried an Idempotency-Key
     metadata,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from longtake.storage import watermark
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk
 from longtake.storage.rebuild.records import Progress, Records
@@ -46,6 +47,7 @@ def rebuild(
             records = Records(data, c, result, progress)
             records.read()
             settle(records, now_ms(), new_id)
+            watermark.adopt(c, data)
     finally:
         db.close()
     result.moved_to = _replace(data, new, now_ms(), disk)
