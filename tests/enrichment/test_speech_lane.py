@@ -6,15 +6,16 @@ import threading
 import numpy as np
 import pytest
 
-from longtake.enrichment.lanes.media import MediaLane
+from longtake.enrichment.lanes.media import HOLE_PATIENCE_MS, MediaLane
 from longtake.enrichment.lanes.speech import SpeechLane
 from longtake.enrichment.lanes.timelines import Timelines
 from longtake.media.decoded import DecodedSegments
 from longtake.media.sandbox import Sandbox
 from longtake.model.errors import EngineError
 from longtake.model.lifecycle import JobState
-from longtake.model.session import SegmentStatus
+from longtake.model.session import LaneStatus, SegmentStatus
 from longtake.runtime import _source
+from longtake.speech.engine import RATE_HZ as SPEECH_HZ
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.vad import FRAME
 from longtake.storage.catalog import blobs, jobs, tracks
@@ -76,6 +77,10 @@ class Studio:
     def send(self, *indices):
         for index in indices:
             self.recording.send(index, BODIES[index])
+        self.make()
+
+    def send_body(self, index, body, start_ms):
+        self.recording.send(index, body, start_ms=start_ms)
         self.make()
 
     def make(self):
@@ -339,3 +344,40 @@ def test_a_corrected_entry_outlives_an_engine_that_hears_nothing_there(studio, e
         with runtime.store.db.write() as c:
             tracks.hear_anew(c, studio.track, name)
         assert studio.hear() == (corrected[3:4] if is_deaf else corrected)
+
+
+def minutes(announced):
+    """Two minutes of talk in two segments, at a rate that is quick to decode."""
+    sound = tone(120.0, hz=300, rate_hz=SPEECH_HZ)
+    sound[(np.arange(len(sound)) % (3 * SPEECH_HZ)) > 1.7 * SPEECH_HZ] = 0
+    bodies = cut(sound, 60.0, rate_hz=SPEECH_HZ)
+    return [(body, 60_000 * index if announced else None) for index, body in enumerate(bodies)]
+
+
+@pytest.mark.parametrize("while_listening", [True, False])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_long_segment_that_comes_late_is_heard_to_its_last_word(studio, runtime, announced, while_listening):
+    bodies = minutes(announced)
+    in_order = Studio(runtime, studio._sandbox)
+    for index, (body, start_ms) in enumerate(bodies):
+        in_order.send_body(index, body, start_ms)
+    in_order.end()
+    expected = in_order.hear()
+    assert len(expected) == 40
+    with runtime.store.db.write() as c:
+        c.exec_driver_sql("DELETE FROM recognitions")
+
+    studio.send_body(1, *bodies[1])
+    runtime.store.now_ms.ahead_ms += HOLE_PATIENCE_MS
+    studio.make()
+    if while_listening:  # all of it is decoded while a word is recognised
+        studio.ear.meanwhile = lambda: studio.send_body(0, *bodies[0])
+        studio.hear()
+    else:
+        studio.speech.run(studio.track)
+        studio.send_body(0, *bodies[0])
+    studio.end()
+
+    assert studio.hear() == expected
+    placed = [(one.place.at_ns(0), one.speech) for one in studio.recording.segments()]
+    assert placed == [(0, LaneStatus.DONE), (60_000_000_000, LaneStatus.DONE)]

@@ -121,12 +121,10 @@ class MediaLane:
         grown = Placed(
             index=segment.index, sha256=segment.sha256, place=place, samples=known, channels=decoded.channels
         )
-        timeline.put(grown, segment.start_ms)
+        change = timeline.put(grown, segment.start_ms)
         self._encode(track, timeline, turn)
         with self._store.db.write() as c:
-            tracks.update_track(
-                c, track.id, length_ns=timeline.length_ns, channels=timeline.channels, speech_settled=False
-            )
+            self._note_change(c, track, timeline, change)
             sessions.update_session(c, track.session_id, mix_settled=False)
         self._store.bus.publish("work", track.session_id)
 
@@ -171,7 +169,8 @@ class MediaLane:
                 error_code=error_code,
                 error_detail=decoded.damage,
             )
-            self._note_change(c, track, timeline, change, done)
+            self._note_change(c, track, timeline, change)
+            self._note_covered(c, track, change, done)
         self._store.bus.publish("segment_status", track.session_id, track_id=track.id, index=segment.index)
 
     def _fail(self, track: Track, timeline: Timeline, segment: Segment, error: MediaError) -> None:
@@ -199,22 +198,25 @@ class MediaLane:
         with self._store.db.write() as c:
             segments.update_segment(c, segments.get_segment(c, track.id, segment.index), **columns)
             if change is not None:
-                self._note_change(c, track, timeline, change, replace(segment, media=LaneStatus.FAILED))
+                self._note_change(c, track, timeline, change)
+                self._note_covered(c, track, change, replace(segment, media=LaneStatus.FAILED))
         self._store.bus.publish(
             "segment_status", track.session_id, track_id=track.id, index=segment.index, error=error.code
         )
         if not is_last:
             self._stopping.wait(2 ** (attempts - 1))
 
-    def _note_change(self, c: Connection, track: Track, timeline: Timeline, change: Change, segment: Segment) -> None:
+    def _note_change(self, c: Connection, track: Track, timeline: Timeline, change: Change) -> None:
         for other in change.moved:
             segments.move_segment(c, track.id, other.index, other.place)
+        from_sample = ns_to_samples(max(0, change.from_ns - CONTEXT_NS), SPEECH_HZ)  # the resampler hears it before
+        tracks.note_change(c, track.id, timeline.length_ns, timeline.channels, from_sample)
+
+    def _note_covered(self, c: Connection, track: Track, change: Change, segment: Segment) -> None:
         covered = tracks.get_track(c, track.id).covered
         if covered is not None:  # behind all others it adds to what is covered; among them that is counted anew
             is_last = segment.index >= covered.next_index and not change.moved
             tracks.set_covered(c, track.id, cover(covered, segment)[0] if is_last else None)
-        from_sample = ns_to_samples(max(0, change.from_ns - CONTEXT_NS), SPEECH_HZ)  # the resampler hears it before
-        tracks.note_change(c, track.id, timeline.length_ns, timeline.channels, from_sample)
 
     def _encode(self, track: Track, timeline: Timeline, turn: Turn, *, is_final: bool = False) -> bool:
         """Make the blocks that are missing or stale; returns whether there is none left."""
