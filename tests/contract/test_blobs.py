@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,24 @@ class BlobsContract:
             staged.write([b"same"])
         assert first.keep() == second.keep()
         assert store.read(first.keep()) == b"same"
+
+    def test_whether_bytes_are_there_is_known_without_reading_them(self, store):
+        _, packed = store.append("packs", [Record(head={}, body=[b"0123456789"]) for _ in range(2)])
+        staged = store.stage()
+        staged.write([b"x" * 10])
+        kept = staged.keep()
+        for locator in (packed, kept):
+            assert store.holds(locator)
+            assert not store.holds(replace(locator, size_bytes=11))
+            assert not store.holds(replace(locator, key="00009999.pack"))
+
+    def test_what_was_kept_and_is_gone_cannot_be_kept_again(self, store):
+        staged = store.stage()
+        staged.write([b"x"])
+        locator = staged.keep()
+        store.path(locator).unlink()
+        with pytest.raises(StorageFailed):
+            staged.keep()
 
     def test_what_was_discarded_does_not_harm_what_was_kept(self, store):
         kept, dropped = store.stage(), store.stage()

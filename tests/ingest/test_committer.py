@@ -13,7 +13,7 @@ import pytest
 from longtake.ingest.body import Arrived
 from longtake.ingest.committer import Committer, Waiter
 from longtake.ingest.protocol import Announcement
-from longtake.model.errors import NotFound, SegmentConflict
+from longtake.model.errors import NotFound, SegmentConflict, StorageFailed
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Receipt
 from tests.ingest.station import PATIENCE_S, Gate, Station, audit, sound, until
@@ -126,6 +126,27 @@ def test_an_error_that_one_segment_causes_is_its_own(make):
     assert station.count() == 6
     (again,) = put(committer, arrived(14, sound(14)))
     assert again.result().is_new is False
+
+
+def test_a_file_that_was_collected_after_a_rollback_is_not_named(make):
+    gate = Gate()
+
+    def choke(c, stored):
+        gate(c, stored)
+        if len(stored) > 1:
+            raise ZeroDivisionError
+        for path in (station.folder / "files").iterdir():  # in the write transaction, as the collector
+            station.blobs.remove_withdrawn(station.blobs.withdraw_file(path.name))
+
+    station, committer = make(choke)
+    staged = station.blobs.stage()
+    staged.write([sound("large", 5_000)])
+    staged.flush()
+    large = replace(arrived(1, sound("large", 5_000)), parts=[], staged=staged)
+    small, of_large = put_as_one_batch(committer, gate, arrived(0, sound("a")), large)
+    assert small.result().is_new
+    assert isinstance(of_large.exception(), StorageFailed)
+    assert station.count() == 2
 
 
 def test_what_belongs_to_a_stored_segment_is_written_in_its_transaction(make):

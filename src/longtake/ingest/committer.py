@@ -1,7 +1,7 @@
 """The one thread that stores segments: one append and flush, one transaction, many receipts.
 
 Batches form by themselves while the last flush runs; nothing lingers. Order: bytes of large bodies were flushed when
-they arrived → the pack's append and flush → names of files, flushed → commit → receipts.
+they arrived → names of files, flushed → the pack's append and flush → commit → receipts.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Waiter:
 
 
 Outcome = Receipt | Exception
+Pairs = list[tuple[Stored, Arrived]]
 
 
 class Committer:
@@ -185,21 +186,24 @@ class Committer:
     def _store(self, batch: Sequence[Arrived]) -> tuple[list[Outcome], list[Stored]]:
         """Decide, write and commit, in one transaction."""
         with self._db.write() as c:
-            outcomes, new = self._decide(c, batch)
-            if new:
-                self._write_bytes(c, new)
-                stored = [one for one, _ in new]
+            outcomes, new, repeated = self._decide(c, batch)
+            lost = self._lost(c, repeated)
+            if new or lost:
+                self._write_bytes(c, new, lost)
+            stored = [one for one, _ in new]
+            if stored:
                 segments.insert_segments(c, [one.segment for one in stored])
                 self._in_transaction(c, stored)
-        return outcomes, [one for one, _ in new]
+        return outcomes, stored
 
-    def _decide(self, c: Connection, batch: Sequence[Arrived]) -> tuple[list[Outcome], list[tuple[Stored, Arrived]]]:
-        """What each is answered, and which are new."""
+    def _decide(self, c: Connection, batch: Sequence[Arrived]) -> tuple[list[Outcome], Pairs, Pairs]:
+        """What each is answered, which are new, and which have been stored before."""
         addresses = segments.find_addresses(c, {one.announcement.track_id for one in batch})
         known = segments.find_segments(c, {(one.announcement.track_id, one.announcement.index) for one in batch})
         now_ms = self._now_ms()
         outcomes: list[Outcome] = []
-        new: list[tuple[Stored, Arrived]] = []
+        new: dict[tuple[str, int], tuple[Stored, Arrived]] = {}
+        repeated: Pairs = []
         for one in batch:
             announced = one.announcement
             key = (announced.track_id, announced.index)
@@ -210,23 +214,34 @@ class Committer:
                 continue
             if key not in known:
                 segment = known[key] = self._segment(one, now_ms)
-                new.append((Stored(session_id=address.session_id, state=address.state, segment=segment), one))
+                new[key] = (Stored(session_id=address.session_id, state=address.state, segment=segment), one)
                 outcomes.append(_receipt(segment, is_new=True))
             elif known[key].sha256 == one.sha256:
                 outcomes.append(_receipt(known[key], is_new=False))
+                if key not in new:
+                    before = Stored(session_id=address.session_id, state=address.state, segment=known[key])
+                    repeated.append((before, one))
             else:
                 outcomes.append(SegmentConflict(index=key[1], stored=known[key].sha256, received=one.sha256))
-        return outcomes, new
+        return outcomes, list(new.values()), repeated
 
-    def _write_bytes(self, c: Connection, new: Sequence[tuple[Stored, Arrived]]) -> None:
-        """Write a record for each new segment, with the bytes of those not stored yet; note where they lie."""
-        known = blob_rows.locate(c, list({one.sha256 for _, one in new}))
+    def _lost(self, c: Connection, repeated: Pairs) -> Pairs:
+        """Those whose bytes are not where they were stored: what is sent again takes their place."""
+        if not repeated:
+            return []
+        located = blob_rows.locate(c, list({one.sha256 for _, one in repeated}))
+        there = {digest for digest, at in located.items() if self._blobs.holds(at)}
+        return [(before, one) for before, one in repeated if one.sha256 not in there]
+
+    def _write_bytes(self, c: Connection, new: Pairs, lost: Pairs) -> None:
+        """Write a record for each segment, with the bytes of those that are not there; note where they lie."""
+        known = blob_rows.locate(c, list({one.sha256 for _, one in (*new, *lost)}))
         # What can be made again may be dropped: an original is stored apart from it.
-        located = {digest: at for digest, at in known.items() if at.store != DERIVED}
+        located = {digest for digest, at in known.items() if at.store != DERIVED and self._blobs.holds(at)}
         fresh: dict[str, Locator] = {}
         records: list[Record] = []
         packed: dict[str, int] = {}
-        for stored, one in new:
+        for stored, one in (*new, *lost):
             if one.sha256 in located or one.sha256 in fresh or one.sha256 in packed:
                 records.append(_record(stored, ()))
             elif one.staged is not None:
