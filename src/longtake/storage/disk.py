@@ -16,6 +16,8 @@ from longtake.model.errors import StorageFailed, StorageFull, Unavailable
 
 IOV_MAX = 1024
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+UNLINKABLE = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS})
+"""What a file system says that gives no file a second name."""
 
 
 def storage_error(error: OSError) -> Unavailable:
@@ -81,6 +83,16 @@ class Disk:
         """Give a flushed file its final name."""
         with translated():
             source.rename(target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; a copy gets it where the file system allows no such thing."""
+        with translated():
+            try:
+                target.hardlink_to(source)
+            except OSError as error:
+                if error.errno not in UNLINKABLE:
+                    raise
+                shutil.copyfile(source, target)
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no trouble."""
