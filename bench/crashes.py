@@ -19,15 +19,15 @@ def run(smoke: bool) -> list[Figure]:
     """Sweep."""
     with tempfile.TemporaryDirectory(prefix="longtake-bench-") as folder:
         expected, count = undisturbed(Path(folder) / "data")
-    points = steps(3 if smoke else count, count)
+    points = steps(1 if smoke else count, count)
     if shutil.which("strace") is not None:
-        points += calls(4 if smoke else 240)
+        points += calls(1 if smoke else 240)
     verdicts = sweep(points, expected)
-    control = sweep([Point(n) for n in range(count // 4, count // 2, 20 if smoke else 4)], expected, careless=True)
-    deleted = [verdict for scenario in SCENARIOS for verdict in sweep_deleting(scenario, smoke)]
+    control = sweep([Point(n) for n in range(count // 4, count // 2, 40 if smoke else 4)], expected, careless=True)
+    deleted = [verdict for scenario in SCENARIOS[: 1 if smoke else None] for verdict in sweep_deleting(scenario, smoke)]
     is_traced = shutil.which("strace") is not None
     found = figures(verdicts, control, is_traced=is_traced) + deletion_figures(deleted)
-    return found + ([migration_figure(4 if smoke else 200)] if is_traced else [])
+    return found + ([migration_figure(1 if smoke else 200)] if is_traced else [])
 
 
 def migration_figure(count: int) -> Figure:
@@ -47,9 +47,9 @@ def sweep_deleting(scenario: str, smoke: bool) -> list[Verdict]:
     """Kill it while it deletes, or collects."""
     with tempfile.TemporaryDirectory(prefix="longtake-bench-") as folder:
         deleting = Sweep(Path(folder), scenario)
-        points = steps(3 if smoke else deleting.count, deleting.count)
+        points = steps(1 if smoke else deleting.count, deleting.count)
         if shutil.which("strace") is not None:
-            points += calls(2 if smoke else 40)
+            points += calls(1 if smoke else 40)
         return deleting.run(points)
 
 

@@ -18,9 +18,9 @@ CALLS = {"pwrite64": (5, 20, 60, 150, 300), "fdatasync": (2, 5, 12, 20), "ftrunc
 def run(smoke: bool) -> list[Figure]:
     """Sweep."""
     sound = undisturbed()
-    points = range(4, sound.calls, 30) if smoke else range(sound.calls)
+    points = range(4, sound.calls, 60) if smoke else range(sound.calls)
     found = sweep(points, sound.content, codes=CODES[:1] if smoke else CODES)
-    control = sweep(range(10, sound.calls, 20 if smoke else 5), sound.content, codes=CODES[:1], kind=LyingDisk)
+    control = sweep(range(10, sound.calls, 60 if smoke else 5), sound.content, codes=CODES[:1], kind=LyingDisk)
     hit = [verdict for verdict in found if verdict.failed]
     lost = sum(verdict.lost_bytes for verdict in found)
     troubles = [f"{v.failed} {v.code}: {v.trouble}" for v in found if v.trouble]

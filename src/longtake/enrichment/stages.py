@@ -25,7 +25,8 @@ from longtake.storage.catalog import jobs, sessions, tracks, transcript
 from longtake.storage.store import Store
 
 WAIT_S = 0.25
-REST_S = 0.05
+REST, MIN_REST_S, MAX_REST_S = 0.02, 0.05, 0.2
+"""Between two looks of a job that waits for lanes: a share of the time that it waits already, within bounds."""
 """Between two looks at the lanes, which may end their runs much faster."""
 """How long a stage may wait before it looks whether it was cancelled."""
 
@@ -188,6 +189,7 @@ class Stages:
         progress: Progress,
     ) -> None:
         self._lanes.forgive(job.session_id)
+        began = time.monotonic()
         while not is_done(session := self._session(job)):
             if self._lanes.is_stopping():
                 raise Cancelled("the process is asked to end")
@@ -196,7 +198,7 @@ class Stages:
                 raise error
             progress(part(session), substage)
             self._lanes.wait(WAIT_S)
-            time.sleep(REST_S)
+            time.sleep(min(MAX_REST_S, max(MIN_REST_S, REST * (time.monotonic() - began))))
 
     def _chapters(self, job: Job, progress: Progress) -> None:
         """Make chapters, summary and tasks, unless they are up to date."""
