@@ -1,5 +1,6 @@
 """Sessions over HTTP: create, read, list, change, trash; small whatever they hold."""
 
+import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -47,6 +48,12 @@ def test_a_session_that_does_not_exist_is_a_problem_with_its_code(idle):
         {"titel": "misspelt"},
         {"title": "x" * 501},
         {"title": "\ud800"},
+        {"agent": {"name": "\ud800"}},
+        {"agent": {"\ud800": 1}},
+        {"description": "\ud800"},
+        {"recording_config": {"source_type": "\ud800"}},
+        {"\ud800": 1},
+        {"recording_type": "upload"},
         {"tags": ["x"] * 51},
         {"tags": [""]},
         {"mode": "trio"},
@@ -66,6 +73,12 @@ def test_a_body_that_is_no_json_is_refused(idle):
     answer = idle.client.post("/api/sessions", content=b"{", headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["code"] == "invalid_request"
+
+
+def test_a_body_that_nests_too_deeply_is_refused(idle):
+    body = b'{"agent": ' + b'{"a":' * 50_000
+    answer = idle.client.post("/api/sessions", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -160,10 +173,47 @@ def test_a_list_shows_segment_statuses_when_asked(idle):
     assert [(one["index"], one["status"]) for one in full["segment_statuses"]] == [(0, "pending")]
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "W10", "W251bGwsMV0", "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTksICJ4Il0", "ä"])
+def cursor_of(text):
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        *["nonsense", "W10", "W251bGwsMV0", "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTksICJ4Il0", "ä"],
+        cursor_of('["-created_at",5,"\\ud800"]'),
+        cursor_of("[" * 2000),
+    ],
+)
 def test_a_cursor_that_no_list_gave_out_is_refused(idle, cursor):
     answer = idle.client.get("/api/sessions", params={"cursor": cursor})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z"],
+)
+def test_a_time_that_nobody_lives_in_is_refused_and_harms_nobody(idle, at):
+    session_id = idle.create()
+    track = {"kind": "microphone", "started_at": at}
+    assert idle.client.post(f"/api/sessions/{session_id}/tracks", json=track).status_code == 422
+    track_id = idle.track(session_id)
+    status = {"metrics": {"last_activity": at}}
+    answer = idle.client.put(f"/api/sessions/{session_id}/tracks/{track_id}/status", json=status)
+    assert answer.status_code == 422
+    assert idle.client.get("/api/sessions", params={"since": at}).status_code == 422
+    assert idle.client.get(f"/api/sessions/{session_id}").status_code == 200
+    assert idle.client.get("/api/sessions").status_code == 200
+
+
+@pytest.mark.parametrize("at", ["1970-01-01T00:00:00Z", "2026-11-20T09:30:00.123+02:00", "8999-12-31T23:59:59Z"])
+def test_a_time_is_told_as_it_was_said(idle, at):
+    session_id = idle.create()
+    track = {"kind": "microphone", "started_at": at}
+    answer = idle.client.post(f"/api/sessions/{session_id}/tracks", json=track)
+    assert answer.status_code == 201
+    assert datetime.fromisoformat(answer.json()["started_at"]) == datetime.fromisoformat(at)
 
 
 def test_metadata_stays_small_with_sixty_tracks_and_a_hundred_words(idle):

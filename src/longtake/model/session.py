@@ -13,6 +13,8 @@ from longtake.model.lifecycle import JobState, Permission, SessionState, TrackHe
 from longtake.model.timeline import Place, Placed
 
 SCHEMA_VERSION = 1
+UPLOAD = "upload"
+"""The `recording_type` of a session that is one whole file sent to a server: nobody else may say it."""
 
 
 class Mode(StrEnum):

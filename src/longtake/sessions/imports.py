@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from longtake.model.lifecycle import SessionState
-from longtake.model.session import Session, Track, TrackKind
+from longtake.model.session import UPLOAD, Session, Track, TrackKind
 from longtake.sessions.lifecycle import Announced, Lifecycle
 from longtake.sessions.manager import NewSession, NewTrack, Sessions
 from longtake.storage.catalog import sessions
 from longtake.storage.store import Store
-
-UPLOAD = "upload"
-"""The `recording_type` of a session that is one whole file sent to a server."""
 
 
 class Imports:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from longtake.model.lifecycle import RECORDING, SessionState
-from longtake.model.session import Session
-from longtake.sessions.imports import UPLOAD
+from longtake.model.session import UPLOAD, Session
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.work import Work
 from longtake.storage.catalog import requests, sessions, upkeep

@@ -8,6 +8,8 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""Times on the wire lie between these: far enough from the ends of `datetime` for every offset."""
 MAX_COUNT = 10**6
 MAX_MS = 366 * 24 * 3600 * 1000
 
@@ -44,7 +46,8 @@ def milliseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(milliseconds=1)
 
 
-def _is_unicode(text: str) -> str:
+def is_unicode(text: str) -> str:
+    """Refuse what JSON lets through and nothing can store; raises ValueError."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -52,18 +55,25 @@ def _is_unicode(text: str) -> str:
     return text
 
 
+def _is_within(at: datetime) -> datetime:
+    if not EPOCH <= at < LATEST:
+        raise ValueError(f"a time lies between the years {EPOCH.year} and {LATEST.year}")
+    return at
+
+
 Time = Annotated[
     AwareDatetime,
+    AfterValidator(_is_within),
     PlainSerializer(iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-20T09:30:00.123Z"]}),
 ]
-"""ISO 8601 with an offset; sent as UTC with milliseconds."""
+"""ISO 8601 with an offset, of the years 1970 to 8999; sent as UTC with milliseconds."""
 
-Word = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_unicode)]
+Word = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(is_unicode)]
 """A tag, a topic, a name."""
-Title = Annotated[str, Field(max_length=500), AfterValidator(_is_unicode)]
-Text = Annotated[str, Field(min_length=1, max_length=100_000), AfterValidator(_is_unicode)]
-Identifier = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_is_unicode)]
+Title = Annotated[str, Field(max_length=500), AfterValidator(is_unicode)]
+Text = Annotated[str, Field(min_length=1, max_length=100_000), AfterValidator(is_unicode)]
+Identifier = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(is_unicode)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_MS)]
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from longtake.model.lifecycle import JobState, SessionState
 from longtake.model.session import (
     SCHEMA_VERSION,
+    UPLOAD,
     Mode,
     Participant,
     ProcessingStatus,
@@ -28,6 +29,7 @@ from longtake.wire.base import (
     Time,
     Title,
     Word,
+    is_unicode,
     moment,
     moment_or_none,
 )
@@ -52,18 +54,27 @@ STATUS_OF_JOB = {
 def _short_text(text: str) -> str:
     if len(text.encode(errors="replace")) > MAX_DESCRIPTION_BYTES:
         raise ValueError(f"at most {MAX_DESCRIPTION_BYTES} bytes of UTF-8")
-    text.encode()
-    return text
+    return is_unicode(text)
 
 
 def _small_json(value: dict[str, object]) -> dict[str, object]:
     if len(json.dumps(value)) > MAX_AGENT_BYTES:
         raise ValueError(f"at most {MAX_AGENT_BYTES} bytes of JSON")
+    is_unicode(json.dumps(value, ensure_ascii=False))
     return value
+
+
+def _not_an_import(recording_type: str) -> str:
+    if recording_type == UPLOAD:
+        raise ValueError(f"{UPLOAD!r} is the type of a file that is sent to /api/imports")
+    return recording_type
 
 
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_BYTES), AfterValidator(_short_text)]
 Words = Annotated[tuple[Word, ...], Field(max_length=50)]
+RecordingType = Annotated[
+    Identifier, AfterValidator(_not_an_import), Field(description=f"Any word but `{UPLOAD}`, which is an import's.")
+]
 Agent = Annotated[dict[str, object], AfterValidator(_small_json)]
 
 
@@ -86,7 +97,7 @@ class SessionRequest(Request):
     tags: Words = ()
     topics: Words = ()
     mode: Mode = Mode.SOLO
-    recording_type: Identifier = "segmented"
+    recording_type: RecordingType = "segmented"
     recording_config: RecordingConfig = RecordingConfig()
     expected_segments: Count | None = None
     phases: Words = ()

@@ -272,7 +272,8 @@ def decode_cursor(cursor: str, *types: type) -> list[object]:
     """The position behind a cursor; raises Invalid if it is none of ours."""
     try:
         key: object = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError as error:
+        json.dumps(key, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise Invalid("the cursor is not one that a list gave out") from error
     if not isinstance(key, list) or [type(part) for part in key] != list(types):
         raise Invalid("the cursor is not one that this list gave out")
