@@ -20,6 +20,8 @@ from longtake.storage.store import Store
 
 BATCH_BLOCKS = 4
 """Blocks that share a flush and a transaction."""
+CHECKED_AT_ONCE = 256
+"""Blocks that are compared with what they are made from at once: a recorder may claim weeks in between two segments."""
 TURN_S = 0.5
 """After this time a run lets others have their turn: a long import never keeps a short session from being played."""
 
@@ -62,19 +64,50 @@ def put_blocks(
     owner_id: str,
     channels: int,
     read: Read,
-    wanted: list[Wanted],
+    source: Callable[[int], str],
+    numbers: range,
+    total_samples: int | None,
     is_over: Callable[[], bool],
 ) -> int:
-    """Encode blocks and store them, several to a flush, until it is over, but at least some; returns how many."""
-    made = 0
-    while made < len(wanted) and not (made and is_over()):
-        batch = [
-            (one, encode_block(read, block=one.number, channels=channels, total_samples=one.total_samples))
-            for one in wanted[made : made + BATCH_BLOCKS]
+    """Make those of some blocks that are missing or stale, several to a flush, until it is over, but at least some.
+
+    Args:
+        store: Rows and bytes.
+        session_id: Whose they are.
+        owner_id: The track, or the session for its mix.
+        channels: 1 or 2.
+        read: Samples at 48 kHz.
+        source: The digest of what a block is made from.
+        numbers: The blocks to look at.
+        total_samples: The length of what has ended.
+        is_over: Whether others have their turn.
+
+    Returns:
+        The number below which all of them are up to date.
+    """
+    did = False
+    for first in range(numbers.start, numbers.stop, CHECKED_AT_ONCE):
+        behind = min(first + CHECKED_AT_ONCE, numbers.stop)
+        with store.db.read() as c:
+            have = derived.block_keys(c, owner_id, first, behind)
+        wanted = [
+            Wanted(number=number, made_from=made_from, total_samples=total_samples)
+            for number in range(first, behind)
+            if (made_from := source(number)) != have.get(number, (0, None))[1]
         ]
-        _store_blocks(store, session_id, owner_id, channels, batch)
-        made += len(batch)
-    return made
+        for at in range(0, len(wanted), BATCH_BLOCKS):
+            if did and is_over():
+                return wanted[at].number
+            did = True
+            batch = [
+                (one, encode_block(read, block=one.number, channels=channels, total_samples=one.total_samples))
+                for one in wanted[at : at + BATCH_BLOCKS]
+            ]
+            _store_blocks(store, session_id, owner_id, channels, batch)
+        did = True
+        if is_over():
+            return behind
+    return numbers.stop
 
 
 def _store_blocks(
@@ -87,7 +120,7 @@ def _store_blocks(
         for (one, made), sha256 in zip(batch, digests, strict=True)
     ]
     with store.blobs.appended("derived", records) as locators, store.db.write() as c:
-        have = derived.block_keys(c, owner_id, batch[0][0].number)
+        have = derived.block_keys(c, owner_id, batch[0][0].number, batch[-1][0].number + 1)
         for (one, made), sha256, locator in zip(batch, digests, locators, strict=True):
             block = derived.Block(
                 owner_id=owner_id,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from longtake.enrichment.lanes.blocks import Turn, Wanted, decided_blocks, put_blocks
+from longtake.enrichment.lanes.blocks import Turn, decided_blocks, put_blocks
 from longtake.enrichment.lanes.poison import MAX_KILLS, decoders_died
 from longtake.enrichment.lanes.timelines import Change, Timeline, Timelines
 from longtake.media.blocks import block_count, input_span
@@ -46,6 +47,8 @@ class MediaLane:
         self._timelines = timelines
         self._pcm = pcm
         self._stopping = stopping
+        self._not_before: dict[tuple[str, int], float] = {}
+        """When segments that could not be read are tried again."""
 
     def run(self, track_id: str) -> bool:
         """Do what there is to do; returns whether anything was done."""
@@ -60,7 +63,8 @@ class MediaLane:
         try:
             while (segment := self._next(track)) is not None:
                 did = True
-                if not self._take(track, timeline, segment, turn) or not self._encode(track, timeline, turn):
+                is_taken = self._take(track, timeline, segment, turn) and self._encode(track, timeline, turn)
+                if not is_taken or turn.is_over():
                     return True
             return self._settle(track, timeline, turn) or did
         except BaseException:
@@ -68,13 +72,14 @@ class MediaLane:
             raise
 
     def _next(self, track: Track) -> Segment | None:
-        """The next segment to decode: the first that waits, unless one before it may still come."""
+        """The next segment to decode: the first that waits, unless one before it may still come, or it has to rest."""
         with self._store.db.read() as c:
             index = segments.first_pending(c, track.id, "media")
-            if index is None:
+            if index is None or time.monotonic() < self._not_before.get((track.id, index), 0.0):
                 return None
             segment = segments.get_segment(c, track.id, index)
-            if segments.count_before(c, track.id, index) == index or tracks.get_track(c, track.id).is_ended:
+            is_next = not index or segments.is_stored(c, track.id, index - 1)  # a hole further back was waited for
+            if is_next or tracks.get_track(c, track.id).is_ended:
                 return segment
         waited_ms = self._store.now_ms() - segment.stored_at_ms  # negative: somebody has set the clock back
         return None if 0 <= waited_ms < HOLE_PATIENCE_MS else segment
@@ -143,6 +148,7 @@ class MediaLane:
 
     def _done(self, track: Track, timeline: Timeline, segment: Segment, decoded: DecodedSegment) -> None:
         assert decoded.samples is not None
+        self._not_before.pop((track.id, segment.index), None)
         place = timeline.place(segment, decoded.rate_hz)
         placed = Placed(
             index=segment.index, sha256=segment.sha256, place=place, samples=decoded.samples, channels=decoded.channels
@@ -203,8 +209,9 @@ class MediaLane:
         self._store.bus.publish(
             "segment_status", track.session_id, track_id=track.id, index=segment.index, error=error.code
         )
+        self._not_before.pop((track.id, segment.index), None)
         if not is_last:
-            self._stopping.wait(2 ** (attempts - 1))
+            self._not_before[track.id, segment.index] = time.monotonic() + 2 ** (attempts - 1)
 
     def _note_change(self, c: Connection, track: Track, timeline: Timeline, change: Change) -> None:
         for other in change.moved:
@@ -220,29 +227,28 @@ class MediaLane:
 
     def _encode(self, track: Track, timeline: Timeline, turn: Turn, *, is_final: bool = False) -> bool:
         """Make the blocks that are missing or stale; returns whether there is none left."""
-        version, channels = timeline.version, timeline.channels
-        wanted, upto = self._wanted(track, timeline, channels, is_final=is_final)
+        version, channels, total = timeline.version, timeline.channels, timeline.length_samples
+        numbers = range(timeline.checked(track.id, channels), decided_blocks(total, is_final=is_final))
 
         def read(start: int, end: int) -> Pcm:
             return track_pcm(timeline, self._pcm, channels, start, end).read(start, end)
 
-        made = put_blocks(self._store, track.session_id, track.id, channels, read, wanted, turn.is_over)
-        timeline.note_checked(track.id, channels, upto if made == len(wanted) else wanted[made].number, version)
-        return made == len(wanted)
+        def source(number: int) -> str:
+            return block_source(timeline, number, channels, total, is_final=is_final)
 
-    def _wanted(self, track: Track, timeline: Timeline, channels: int, *, is_final: bool) -> tuple[list[Wanted], int]:
-        """Which blocks to make, and up to where all are then up to date."""
-        total = timeline.length_samples
-        upto = decided_blocks(total, is_final=is_final)
-        first = timeline.checked(track.id, channels)
-        with self._store.db.read() as c:
-            have = derived.block_keys(c, track.id, first)
-        wanted = []
-        for number in range(first, upto):
-            made_from = block_source(timeline, number, channels, total, is_final=is_final)
-            if number not in have or have[number][1] != made_from:
-                wanted.append(Wanted(number=number, made_from=made_from, total_samples=total if is_final else None))
-        return wanted, upto
+        checked = put_blocks(
+            self._store,
+            track.session_id,
+            track.id,
+            channels,
+            read,
+            source,
+            numbers,
+            total if is_final else None,
+            turn.is_over,
+        )
+        timeline.note_checked(track.id, channels, checked, version)
+        return checked == numbers.stop
 
     def _settle(self, track: Track, timeline: Timeline, turn: Turn) -> bool:
         """At the end of the track its last block; then, if nothing else came meanwhile, the lane rests."""

@@ -9,7 +9,7 @@ import hashlib
 import threading
 from dataclasses import dataclass, replace
 
-from longtake.enrichment.lanes.blocks import Turn, Wanted, decided_blocks, put_blocks
+from longtake.enrichment.lanes.blocks import Turn, decided_blocks, put_blocks
 from longtake.enrichment.lanes.media import BLOCKS_VERSION, track_pcm
 from longtake.enrichment.lanes.timelines import Timeline, Timelines
 from longtake.media.blocks import block_count, input_span
@@ -87,13 +87,7 @@ class MixLane:
         settings = (session.balance, channels, [part.track.id for part in parts])
         versions = [part.timeline.version for part in parts]
         first = min((part.timeline.checked(session.id, settings) for part in parts), default=0)
-        with self._store.db.read() as c:
-            have = derived.block_keys(c, session.id, first)
-        wanted = []
-        for number in range(first, upto):
-            made_from = self._source(session, parts, number, channels, total, is_final)
-            if number not in have or have[number][1] != made_from:
-                wanted.append(Wanted(number=number, made_from=made_from, total_samples=total if is_final else None))
+        numbers = range(first, upto)
 
         def read(start: int, end: int) -> Pcm:
             tracks = [
@@ -102,11 +96,23 @@ class MixLane:
             ]
             return Mix(tracks, session.balance).read(start, end)
 
-        made = put_blocks(self._store, session.id, session.id, channels, read, wanted, turn.is_over)
-        is_done = made == len(wanted)
+        def source(number: int) -> str:
+            return self._source(session, parts, number, channels, total, is_final)
+
+        checked = put_blocks(
+            self._store,
+            session.id,
+            session.id,
+            channels,
+            read,
+            source,
+            numbers,
+            total if is_final else None,
+            turn.is_over,
+        )
         for part, version in zip(parts, versions, strict=True):
-            part.timeline.note_checked(session.id, settings, upto if is_done else wanted[made].number, version)
-        return is_done
+            part.timeline.note_checked(session.id, settings, checked, version)
+        return checked == numbers.stop
 
     def _source(
         self, session: Session, parts: list[Part], number: int, channels: int, total: int, is_final: bool

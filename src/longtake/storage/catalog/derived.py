@@ -100,11 +100,13 @@ def list_blocks(c: Connection, owner_id: str, first: int = 0, until: int | None 
     return [_block(row) for row in c.execute(query.order_by(blocks.c.number))]
 
 
-def block_keys(c: Connection, owner_id: str, first: int = 0) -> dict[int, tuple[int, str]]:
-    """Number → (revision, made_from) of the blocks from a number on: what is needed to tell which are stale."""
+def block_keys(c: Connection, owner_id: str, first: int = 0, until: int | None = None) -> dict[int, tuple[int, str]]:
+    """Number → (revision, made_from) of the blocks [first, until): what is needed to tell which are stale."""
     query = select(blocks.c.number, blocks.c.revision, blocks.c.made_from).where(
         blocks.c.owner_id == owner_id, blocks.c.number >= first
     )
+    if until is not None:
+        query = query.where(blocks.c.number < until)
     return {row.number: (row.revision, row.made_from) for row in c.execute(query)}
 
 

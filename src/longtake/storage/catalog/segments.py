@@ -165,15 +165,6 @@ def segments_of(c: Connection, track_id: str, first: int = 0) -> list[Segment]:
     return [segment_of(row) for row in c.execute(query.order_by(segments.c.number))]
 
 
-def previous_segment(c: Connection, track_id: str, index: int) -> Segment | None:
-    """The last decoded segment before an index, or None."""
-    query = select(segments).where(
-        segments.c.track_id == track_id, segments.c.number < index, segments.c.samples.is_not(None)
-    )
-    row = c.execute(query.order_by(segments.c.number.desc()).limit(1)).one_or_none()
-    return None if row is None else segment_of(row)
-
-
 def first_pending(c: Connection, track_id: str, lane: str) -> int | None:
     """The lowest index that waits in a lane ("media" or "speech")."""
     query = select(func.min(segments.c.number)).where(segments.c.track_id == track_id, segments.c[lane] == "pending")
@@ -194,10 +185,10 @@ def waiting_for_speech(c: Connection, track_id: str) -> list[Segment]:
     return [segment_of(row) for row in c.execute(query.order_by(segments.c.number))]
 
 
-def count_before(c: Connection, track_id: str, index: int) -> int:
-    """How many segments lie before an index; as many as the index itself when none is missing."""
-    query = select(func.count()).where(segments.c.track_id == track_id, segments.c.number < index)
-    return c.execute(query).scalar_one()
+def is_stored(c: Connection, track_id: str, index: int) -> bool:
+    """Whether a track has a segment of that index."""
+    query = select(segments.c.number).where(segments.c.track_id == track_id, segments.c.number == index)
+    return c.execute(query).first() is not None
 
 
 def move_segment(c: Connection, track_id: str, index: int, place: Place) -> None:
