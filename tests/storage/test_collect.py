@@ -152,3 +152,64 @@ def test_a_pack_that_is_damaged_is_left_alone(tmp_path):
     assert pack.exists()
     assert depot.read(depot.segments()[track, 0]).startswith(b"SNDz")
     depot.close()
+
+
+def test_what_people_said_of_sessions_that_there_are_is_not_written_anew_every_day(tmp_path):
+    clock = Time()
+    depot = Depot(tmp_path / "data", clock)
+    for _ in range(20):
+        depot.add_track(depot.create())
+    depot.close()
+    depot = Depot(tmp_path / "data", clock)
+    found = depot.collector.collect(0)
+    assert (found.packs, found.freed_bytes) == (0, 0)
+    depot.close()
+
+
+def test_what_a_collection_says_to_have_freed_the_disk_has_got_back(tmp_path):
+    clock = Time()
+    depot = Depot(tmp_path / "data", clock)
+    for _ in range(12):
+        depot.deletion.purge(depot.create())
+    for _ in range(4):
+        depot.add_track(depot.create())
+    depot.close()
+
+    def size_bytes():
+        return sum(path.stat().st_size for path in (tmp_path / "data" / "packs").glob("*.pack"))
+
+    before = size_bytes()
+    depot = Depot(tmp_path / "data", clock)
+    found = depot.collector.collect(0)
+    depot.close()
+    assert found.packs == 1
+    assert found.freed_bytes == pytest.approx(before - size_bytes(), rel=0.1)
+
+
+@pytest.mark.parametrize("which", ["heads", "bodies"])
+def test_a_pack_that_cannot_be_read_keeps_no_other_from_being_collected(tmp_path, which):
+    clock = Time()
+    depot = Depot(tmp_path / "data", clock)
+    kept, gone = depot.create(), depot.create()
+    for index in range(5):
+        depot.put(depot.add_track(gone), index, b"SND" + bytes([index]) * 2000)
+    depot.put(depot.add_track(kept), 0, b"SND" + b"z" * 200)
+    depot.make_block(gone, gone, 0, b"block" * 99)
+    depot.deletion.purge(gone)
+    depot.close()
+    (pack,) = (tmp_path / "data" / "packs").glob("*.pack")
+    depot = Depot(tmp_path / "data", clock)
+    if which == "heads":
+        pack.rename(pack.with_suffix(".away"))
+        pack.mkdir()  # opened, it is an error
+    else:
+        with depot.db.write() as c:
+            beyond = f"{pack.stat().st_size} - offset + 1"  # the last of them is not in the pack
+            c.exec_driver_sql(f"UPDATE blobs SET size_bytes = {beyond} WHERE store = 'packs' AND ref_count > 0")
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            depot.collector.collect(0)
+    assert [(line["event"], line["pack"]) for line in logs] == [("pack_unreadable", pack.name)]
+    assert pack.exists()
+    assert not list((tmp_path / "data" / "derived").glob("*.pack"))
+    depot.close()

@@ -10,7 +10,7 @@ the next collection begins with it again. Belongs here: packs. Does not: which r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from typing import Protocol
 import structlog
 from sqlalchemy import Connection, select
 
+from longtake.model.errors import NotFound, StorageFailed
 from longtake.storage.blobs import LocalBlobs, Locator
 from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.catalog.segments import head_of, segments_of_bytes
@@ -52,18 +53,34 @@ class Step(Protocol):
 class Living:
     """A record of which something is alive: its head as it is to be written, and where its body lies (None: nowhere).
 
-    `moved` is the digest of a body whose row has to follow; `noted` the row that the journal is to tell again instead.
+    `moved` is the digest of a body whose row has to follow; `noted` the row that the journal is to tell again instead,
+    in about `noted_bytes`.
     """
 
     head: dict[str, object]
     body: Locator | None = None
     moved: str | None = None
     noted: tuple[str, str, tuple[object, ...]] | None = None
+    noted_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
         """About as much room as it takes."""
-        return HEADER.size + len(str(self.head)) + (0 if self.body is None else self.body.size_bytes)
+        body_bytes = self.noted_bytes if self.body is None else self.body.size_bytes
+        return HEADER.size + len(str(self.head)) + body_bytes
+
+
+class _Unreadable(Exception):
+    """The disk does not give back what is in a pack: it is left alone, as one with damage is."""
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Tell a disk that does not read from one that does not write: for that all collecting has to wait."""
+    try:
+        yield
+    except (OSError, NotFound, StorageFailed) as error:
+        raise _Unreadable(str(error)) from error
 
 
 class Compactor:
@@ -96,22 +113,36 @@ class Compactor:
             with self._db.read() as c:
                 held = blob_rows.held_bytes(c, store)
             for pack in sealed:
-                about = pack.stat()
-                if self._is_stopping() or about.st_mtime_ns // 1_000_000 > before_ms:
-                    continue
+                if self._is_stopping():
+                    break
                 bodies, body_bytes = held.get(pack.name, (0, 0))
                 state = (bodies, body_bytes, self._deletions())
-                if WORTH * body_bytes > about.st_size or self._not_worth.get(pack) == state:
+                if self._not_worth.get(pack) == state:
                     continue
-                alive_bytes = self._alive_bytes(pack, bodies)
-                if alive_bytes is None or WORTH * alive_bytes > about.st_size:
+                try:
+                    freed = self._compact_one(pack, bodies, body_bytes, before_ms, dry_run=dry_run)
+                except _Unreadable as error:
+                    log.warning("pack_unreadable", pack=pack.name, error=str(error))
+                    freed = None
+                if freed is None:
                     self._not_worth[pack] = state
-                    continue
-                count += 1
-                freed_bytes += about.st_size - alive_bytes
-                if not dry_run:
-                    self._rewrite(pack)
+                elif freed:
+                    count += 1
+                    freed_bytes += freed
         return count, freed_bytes
+
+    def _compact_one(self, pack: Path, bodies: int, body_bytes: int, before_ms: int, *, dry_run: bool) -> int | None:
+        """Write a pack anew if that is worth it; returns the room that it gave back, None if it is not worth it."""
+        with _reading():
+            about = pack.stat()
+        if about.st_mtime_ns // 1_000_000 > before_ms:
+            return 0
+        if WORTH * body_bytes > about.st_size:
+            return None
+        alive_bytes = self._alive_bytes(pack, bodies)
+        if alive_bytes is None or WORTH * alive_bytes > about.st_size:
+            return None
+        return about.st_size - alive_bytes if dry_run or self._rewrite(pack) else 0
 
     def _finish_current(self, store: str) -> None:
         """Have a new pack begun when little of the one that is being appended to can be alive."""
@@ -131,29 +162,33 @@ class Compactor:
                 return None
             with self._db.read() as c:
                 found = living(c, pack, [one for one in batch if isinstance(one, Found)])
-            alive_bytes += sum(one.size_bytes for one in found)
+            again = {one.noted: one for one in found if one.noted is not None}  # a row is told once for a batch
+            alive_bytes += sum(one.size_bytes for one in found if one.noted is None)
+            alive_bytes += sum(one.size_bytes for one in again.values())
             found_bodies += sum(one.moved is not None for one in found)
         return alive_bytes if found_bodies >= bodies else None
 
-    def _rewrite(self, pack: Path) -> None:
-        """Append what is alive elsewhere, then remove the pack."""
+    def _rewrite(self, pack: Path) -> bool:
+        """Append what is alive elsewhere, then remove the pack; False when it had to stay."""
         for batch in batches(pack):
             if self._is_stopping():
-                return
+                return False
             self._copy(pack, [one for one in batch if isinstance(one, Found)])
         with self._db.read() as c:
             bodies, _ = blob_rows.held_bytes(c, pack.parent.name).get(pack.name, (0, 0))
         if bodies:
             log.error("pack_not_empty", pack=pack.name, bodies=bodies)
-            return
+            return False
         self._blobs.remove_pack(pack.parent.name, pack.name)
         self._not_worth.pop(pack, None)
+        return True
 
     def _copy(self, pack: Path, batch: Sequence[Found]) -> None:
         with self._db.read() as c:
             at_first = living(c, pack, batch)
         heirs = {one.moved: one.head for one in at_first if one.moved is not None}
-        bodies = {one.body: self._blobs.read(one.body) for one in at_first if one.body is not None}
+        with _reading():
+            bodies = {one.body: self._blobs.read(one.body) for one in at_first if one.body is not None}
         if not at_first:
             return
         moves: dict[Locator, Locator] = {}
@@ -177,7 +212,12 @@ def batches(pack: Path) -> Iterator[list[Found | Broken]]:
     """The records of a pack, a few at a time."""
     batch: list[Found | Broken] = []
     size_bytes = 0
-    for one in survey(pack):
+    records = survey(pack)
+    while True:
+        with _reading():
+            one = next(records, None)
+        if one is None:
+            break
         batch.append(one)
         size_bytes += one.size_bytes
         if len(batch) >= LOOK_AT or size_bytes >= COPY_BYTES:
@@ -225,7 +265,8 @@ def living(
             if session_id in session_ids:
                 key = one.head["key"]
                 assert isinstance(key, list)
-                alive.append(Living(head=one.head, noted=(str(kind), str(session_id), tuple(key))))
+                row = (str(kind), str(session_id), tuple(key))
+                alive.append(Living(head=one.head, noted=row, noted_bytes=one.size_bytes))
         elif here is not None:
             sha256 = str(one.head["sha256"])
             head = one.head if one.head.get("id") in segment_ids else owners.get(sha256, _anonymous(sha256, one))
