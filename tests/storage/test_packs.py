@@ -1,14 +1,16 @@
 """Packs: what was appended is found again, and a torn tail is never built upon."""
 
 import errno
+import itertools
 import json
 import shutil
+import zlib
 
 import pytest
 
 from longtake.model.errors import StorageFailed, StorageFull
 from longtake.storage.disk import Disk
-from longtake.storage.packs import HEADER, Broken, Found, PackWriter, Record, scan, survey
+from longtake.storage.packs import HEADER, MAGIC, Broken, Found, PackWriter, Record, scan, survey
 from tests.storage.disks import FailingDisk, StutteringDisk
 
 RECORDS = [Record(head={"index": n, "type": "ümlaut"}, body=[b"%d" % n * 10, b"!"]) for n in range(3)]
@@ -92,6 +94,19 @@ def test_a_magic_word_inside_a_damaged_body_is_no_record(tmp_path):
     data[0] ^= 0xFF
     (tmp_path / name).write_bytes(data)
     assert [found.head["n"] for found in scan(tmp_path / name)] == [1]
+
+
+@pytest.mark.parametrize("head", [b'{"size":-100}', b"[]", b"7", b"{", b"\xff", b"[" * 60_000])
+def test_what_a_body_pretends_behind_damage_is_no_record_unless_it_could_be_one(tmp_path, head):
+    forged = HEADER.pack(MAGIC, len(head), 0, zlib.crc32(head)) + head
+    writer = PackWriter(tmp_path, Disk())
+    name, _ = writer.append([Record(head={"n": n}, body=[bytes(100), forged]) for n in range(2)])
+    writer.close()
+    data = bytearray((tmp_path / name).read_bytes())
+    data[0] ^= 0xFF
+    (tmp_path / name).write_bytes(data)
+    found = list(itertools.islice(survey(tmp_path / name), 5))
+    assert [getattr(one, "head", None) for one in found] == [None, {"n": 1}]
 
 
 def test_a_length_that_is_damaged_does_no_harm_where_the_head_says_it_too(tmp_path):

@@ -170,14 +170,21 @@ def _read_record(file: BinaryIO, at: int, size: int) -> Found | None:
     head_bytes = file.read(head_size)
     if len(head_bytes) < head_size or zlib.crc32(head_bytes) != crc:
         return None
-    head = json.loads(head_bytes)
+    try:
+        head = json.loads(head_bytes)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(head, dict):
+        return None
     # The CRC guards the head alone: where that says how long the body is, a damaged length does no harm.
     if head.get("body") == ELSEWHERE:
         body_size = 0
     elif isinstance(head.get("size"), int):
         body_size = head["size"]
     body_at = at + HEADER.size + head_size
-    return None if body_at + body_size > size else Found(head=head, offset=body_at, size_bytes=body_size)
+    if body_size < 0 or body_at + body_size > size:  # no record of ours: a body may hold anything
+        return None
+    return Found(head=head, offset=body_at, size_bytes=body_size)
 
 
 def _next_record(file: BinaryIO, at: int, size: int) -> int:
