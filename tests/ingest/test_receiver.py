@@ -414,6 +414,20 @@ def test_closing_stores_what_is_queued_and_refuses_what_comes_after(tmp_path):
     station.close()
 
 
+@pytest.mark.parametrize(("track", "size"), [("t", 100), ("t", 3_000_000), ("u", 100)])
+def test_what_comes_after_the_end_is_put_off_whatever_it_is(tmp_path, track, size):
+    station = Station(tmp_path / "data")
+    for one in ("t", "u"):
+        station.add_track(one)
+    station.put(0, sound("a"))
+    station.receiver.close()
+    announcement = Announcement(track_id=track, index=1)
+    with pytest.raises(Unavailable, match="shutting down"):
+        asyncio.run(station.receiver.receive(announcement, pieces(sound("b", size))))
+    assert not station.staged
+    station.close()
+
+
 def test_the_packs_name_every_segment_also_those_whose_bytes_are_elsewhere(station):
     station.put(0, sound("a"), start_ms=0, duration_ms=20)
     station.put(1, sound("a"), start_ms=20, duration_ms=20)

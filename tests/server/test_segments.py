@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
@@ -63,6 +64,16 @@ def test_a_digest_is_checked(idle, place):
     assert idle.client.get(url(place, 1)).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["segment", "import"])
+def test_a_digest_on_a_line_of_its_own_is_checked(idle, place, path):
+    headers = [("Repr-Digest", "sha-512=:AAAA:"), ("Repr-Digest", digest_of(b"other"))]
+    if path == "segment":
+        answer = idle.client.put(url(place, 0), content=tone(0.1), headers=headers)
+    else:
+        answer = idle.client.post("/api/imports", content=tone(0.1), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "digest_mismatch")
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_segment_that_is_too_large_is_refused(idle, place, announced):
     data = tone(0.1) + bytes(2 << 20)
@@ -89,6 +100,14 @@ def test_what_is_no_media_is_refused(idle, place, data):
 def test_a_time_that_is_none_is_refused(idle, place, query):
     answer = idle.client.put(f"{url(place, 0)}?{query}", content=tone(0.1))
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("per_second", [1, 1000], ids=["seconds", "milliseconds"])
+def test_the_time_of_day_is_no_time_of_a_recording(idle, place, per_second):
+    start_ms = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * per_second
+    answer = idle.client.put(f"{url(place, 0)}?start_ms={start_ms}", content=tone(0.1))
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "not the time of day" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("index", ["-1", "x", "1000000", "1.5"])

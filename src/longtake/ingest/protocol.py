@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from longtake.model.errors import Invalid, TooLarge
 
 MAX_INDEX = 10**6 - 1
-MAX_START_MS = 366 * 24 * 3600 * 1000
-MAX_DURATION_MS = 31 * 24 * 3600 * 1000
+MAX_START_MS = 7 * 24 * 3600 * 1000
+"""No recording is longer, and the time of day, in seconds or milliseconds, is above it: weeks of silence otherwise."""
+MAX_DURATION_MS = MAX_START_MS
+MEANING = {"start_ms": " (milliseconds since the recording began, not the time of day)"}
 MAX_TRACK_ID = 64
 SHA256_BYTES = 32
 
@@ -101,5 +103,7 @@ def _number(name: str, value: str | int, most: int) -> int:
     """A whole number of [0, most]; raises Invalid."""
     text = str(value)
     if _NUMBER.fullmatch(text) is None or int(text) > most:
-        raise Invalid(f"{name} is a whole number from 0 to {most}, not {text[:40]!r}", field=name)
+        raise Invalid(
+            f"{name} is a whole number from 0 to {most}{MEANING.get(name, '')}, not {text[:40]!r}", field=name
+        )
     return int(text)

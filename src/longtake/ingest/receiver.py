@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,7 +18,7 @@ from longtake.ingest.body import Arrived, Body
 from longtake.ingest.committer import Committer, Stored, Waiter, check_address
 from longtake.ingest.figures import Figures
 from longtake.ingest.protocol import Announcement, check_size
-from longtake.model.errors import Overloaded, StorageFull
+from longtake.model.errors import Overloaded, StorageFull, Unavailable
 from longtake.model.session import Receipt
 from longtake.storage.blobs import Blobs
 from longtake.storage.catalog import segments
@@ -25,6 +26,8 @@ from longtake.storage.database import Database
 
 KNOWN_TRACKS = 10_000
 WRITERS = 4
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +98,13 @@ class Receiver:
         """Store a segment; returns when it is durable.
 
         Raises:
-            NotFound, Trashed: There is nowhere to store it. TooLarge, Unsupported, ShortBody, DigestMismatch: It is
-            not what may be stored. SegmentConflict: Another body lies there. Overloaded, StorageFull, StorageFailed:
-            Not now. In each case nothing of it is left.
+            NotFound, Trashed, AudioDeleted: There is nowhere to store it. TooLarge, Unsupported, Invalid, ShortBody,
+            DigestMismatch: It is not what may be stored. SegmentConflict: Another body lies there. Overloaded,
+            StorageFull, StorageFailed, Unavailable: Not now. In each case nothing of it is left.
         """
         loop = asyncio.get_running_loop()
         if announcement.track_id not in self._known:
-            await loop.run_in_executor(self._threads, self._look_up, announcement.track_id)
+            await asyncio.wrap_future(self._submit(self._look_up, announcement.track_id))
         body = self._begin(announcement, limit_bytes)
         writing: Future[None] | None = None
         finishing: Future[Arrived] | None = None
@@ -111,13 +114,13 @@ class Receiver:
                     if writing is not None:
                         await asyncio.wrap_future(writing)
                     self._check_room(0)
-                    writing = self._threads.submit(body.write, body.held())
+                    writing = self._submit(body.write, body.held())
             if writing is not None:
                 await asyncio.wrap_future(writing)
             if body.is_small:
                 arrived = body.finish()
             else:
-                finishing = self._threads.submit(body.finish)
+                finishing = self._submit(body.finish)
                 arrived = await asyncio.wrap_future(finishing)
             receipt: asyncio.Future[Receipt] = loop.create_future()
             self._committer.put(Waiter(arrived=arrived, future=receipt, loop=loop))
@@ -157,6 +160,13 @@ class Receiver:
         """Store what has arrived, answer it, and end."""
         self._threads.shutdown()
         self._committer.close()
+
+    def _submit(self, function: Callable[..., Result], *args: object) -> Future[Result]:
+        """Have a thread do it; raises Unavailable when it is too late for that."""
+        try:
+            return self._threads.submit(function, *args)
+        except RuntimeError as error:
+            raise Unavailable("longtake is shutting down") from error
 
     def _begin(self, announcement: Announcement, limit_bytes: int | None) -> Body:
         """Refuse what can be refused before its bytes are taken."""

@@ -33,8 +33,8 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
                 "segments",
                 [
                     *segment,
-                    _query("start_ms", _integer(), "Where it starts on the session's media timeline."),
-                    _query("duration_ms", _integer(), "How long it is."),
+                    _query("start_ms", _integer(), "Where it starts on the session's media timeline, at most 7 days."),
+                    _query("duration_ms", _integer(), "How long it is, at most 7 days."),
                     _header("Repr-Digest", "`sha-256=:base64:` (RFC 9530); checked when present."),
                 ],
                 {201: _json("ReceiptAnswer", "Stored."), 200: _json("ReceiptAnswer", "It was stored already.")},

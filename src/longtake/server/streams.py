@@ -72,7 +72,7 @@ class Streams:
             index=path["index"],
             start_ms=query.get("start_ms"),
             duration_ms=query.get("duration_ms"),
-            repr_digest=headers.get("repr-digest"),
+            repr_digest=_repr_digest(request),
             content_length=headers.get("content-length"),
         )
         receipt = await self._run.receiver.receive(announcement, request.stream())
@@ -101,7 +101,7 @@ class Streams:
         run = partial(self._import, request, name)
         if key is None:
             return await run()
-        said = request.headers.get("content-length", "") + request.headers.get("repr-digest", "")
+        said = request.headers.get("content-length", "") + (_repr_digest(request) or "")
         return await self._idempotency.answer(key, fingerprint(request, said.encode()), run)
 
     async def get_playlist(self, request: Request) -> Response:
@@ -144,7 +144,7 @@ class Streams:
             announcement = announce(
                 track_id=track.id,
                 index=0,
-                repr_digest=request.headers.get("repr-digest"),
+                repr_digest=_repr_digest(request),
                 content_length=request.headers.get("content-length"),
             )
             await self._run.receiver.receive(
@@ -172,6 +172,12 @@ class Streams:
 
     def _send(self, request: Request, readable: Readable, *, file_name: str | None = None) -> Response:
         return send_readable(request, readable, self._media, file_name=file_name)
+
+
+def _repr_digest(request: Request) -> str | None:
+    """The header of that name, whose lines are one list (RFC 9110 §5.3)."""
+    lines = request.headers.getlist("repr-digest")
+    return ", ".join(lines) if lines else None
 
 
 def _number(request: Request, name: str) -> int:
