@@ -4,14 +4,15 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
-from longtake.model.errors import LongtakeError, StorageFailed, StorageFull
+from longtake.model.errors import LongtakeError, StorageFailed, StorageFull, Unavailable
 from tests.conftest import ROOT
 from tests.ingest.station import PATIENCE_S, Gate, Station, audit, sound, until
 from tests.storage.disks import FailingDisk
@@ -125,6 +126,17 @@ def test_a_failing_database_is_its_own_error_and_loses_nothing(station):
     with station.db.write() as c:
         c.exec_driver_sql("PRAGMA max_page_count=100000")
     assert station.put(stored, sound(stored)).is_new
+
+
+def test_a_database_that_another_program_keeps_locked_is_waited_for_and_loses_nothing(station):
+    station.put(0, sound(0))
+    with station.db.write() as c:
+        c.exec_driver_sql("PRAGMA busy_timeout=50").close()
+    with closing(sqlite3.connect(station.folder / "longtake.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked"):
+            station.put(1, sound(1))
+    assert station.put(1, sound(1)).is_new
 
 
 @contextmanager

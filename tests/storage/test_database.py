@@ -6,7 +6,7 @@ import threading
 import pytest
 from sqlalchemy import exc, insert, select
 
-from longtake.model.errors import StorageFailed, StorageFull
+from longtake.model.errors import StorageFailed, StorageFull, Unavailable
 from longtake.storage.database import Database, database_error
 from longtake.storage.tables import requests
 
@@ -133,6 +133,10 @@ def test_a_file_that_went_bad_is_said_to_be_the_disks_fault(tmp_path, db):
         (sqlite3.SQLITE_IOERR_FSYNC, StorageFailed),
         (sqlite3.SQLITE_READONLY, StorageFailed),
         (sqlite3.SQLITE_CANTOPEN, StorageFailed),
+        (sqlite3.SQLITE_BUSY, Unavailable),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, Unavailable),
+        (sqlite3.SQLITE_LOCKED, Unavailable),
+        (sqlite3.SQLITE_NOMEM, Unavailable),
         (sqlite3.SQLITE_CONSTRAINT_UNIQUE, type(None)),
         (sqlite3.SQLITE_ERROR, type(None)),
     ],

@@ -43,6 +43,10 @@ BROKEN = frozenset(
 """What SQLite says when the disk fails under it, also when the system has mounted it read-only for that."""
 
 
+BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM})
+"""What it says when nothing is broken: another program writes, or there is no memory."""
+
+
 def unsoundness(path: Path, *, timeout_s: float = 5.0) -> str | None:
     """What SQLite finds wrong with the file of a database, which is only read; None when it is sound."""
     try:
@@ -54,13 +58,15 @@ def unsoundness(path: Path, *, timeout_s: float = 5.0) -> str | None:
 
 
 def database_error(error: DBAPIError) -> Unavailable | None:
-    """The error of ours for what the disk under the database said; None if it is not the disk."""
+    """The error of ours for what SQLite said of the machine around it; None if it is the program's fault."""
     code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY_CODE
     detail = f"the database said: {error.orig}"
     if code == sqlite3.SQLITE_FULL:
         return StorageFull(detail)
     if code in BROKEN:
         return StorageFailed(detail)
+    if code in BUSY:
+        return Unavailable(detail)
     return None
 
 
@@ -120,6 +126,7 @@ class Database:
 
         Raises:
             StorageFull, StorageFailed: The disk refused; nothing was changed.
+            Unavailable: Another program kept the database locked for too long; nothing was changed.
         """
         with self._lock:
             try:
