@@ -125,8 +125,8 @@ def key_of(sort):
 
 FILTERS = st.builds(
     Filter,
-    states=st.lists(st.sampled_from(STATES), unique=True, max_size=3),
-    processing=st.lists(st.sampled_from(list(ProcessingStatus)), unique=True, max_size=3),
+    states=st.lists(st.sampled_from(STATES), max_size=3),
+    processing=st.lists(st.sampled_from(list(ProcessingStatus)), max_size=3),
     since_ms=st.none() | st.integers(0, 20),
     until_ms=st.none() | st.integers(0, 20),
     tag=st.none() | st.sampled_from(WORDS),

@@ -140,9 +140,9 @@ def _page(
     parts: list[Filter] = [wanted]
     if name == "created_at" and driver is None:
         if len(wanted.processing) > 1:
-            parts = [replace(wanted, processing=[one]) for one in wanted.processing]
+            parts = [replace(wanted, processing=[one]) for one in dict.fromkeys(wanted.processing)]
         elif len(wanted.states) > 1 and not wanted.processing:
-            parts = [replace(wanted, states=[one]) for one in wanted.states]
+            parts = [replace(wanted, states=[one]) for one in dict.fromkeys(wanted.states)]
     selects = [_select(part, name, driver, down=down, after=after, limit=limit) for part in parts]
     if len(selects) == 1:
         return [(value, key) for value, key in c.execute(selects[0], _values(wanted)).all()]
