@@ -156,6 +156,17 @@ def test_a_session_in_the_trash_has_no_job_and_gets_one_when_it_is_restored(runt
     assert runtime.sessions.restore(recording.id).job.id == restored.job.id
 
 
+def test_an_ended_session_that_never_had_a_job_gets_one_when_it_is_restored(runtime, recording):
+    runtime.lifecycle.start(recording.id)
+    recording.send(0, wav(tone(0.1)))
+    runtime.lifecycle.end(recording.id)
+    runtime.sessions.trash(recording.id)
+    with runtime.store.db.write() as c:  # a database that was made again from the packs knows no jobs
+        c.exec_driver_sql("DELETE FROM jobs WHERE session_id = ?", (recording.id,))
+
+    assert runtime.sessions.restore(recording.id).job.status is JobState.PENDING
+
+
 def test_an_engine_that_is_not_there_is_refused_before_anything_changes(runtime, done):
     with pytest.raises(EngineError, match="nope"):
         runtime.work.enqueue(done.id, options={"engine": "whisper:nope"})

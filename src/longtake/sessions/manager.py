@@ -194,8 +194,8 @@ class Sessions:
         with self._store.db.write() as c:
             session = sessions.get_session(c, session_id)
             sessions.update_session(c, session_id, trashed_at_ms=None, last_activity_at_ms=self._store.now_ms())
-            was_cancelled = session.job is not None and session.job.status is JobState.CANCELLED
-            if session.trashed_at_ms is not None and was_cancelled and session.state is SessionState.COMPLETED:
+            is_without = session.job is None or session.job.status is JobState.CANCELLED
+            if session.trashed_at_ms is not None and is_without and session.state is SessionState.COMPLETED:
                 job = self._work.enqueue_in(c, session_id)
             session = sessions.get_session(c, session_id)
         self._work.announce(job)
