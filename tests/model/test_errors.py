@@ -1,10 +1,26 @@
 """Every error can be sent to another process: benchmarks and children hand them back."""
 
 import pickle
+import re
 
 import pytest
 
+from longtake.model import errors
 from longtake.model.errors import DigestMismatch, IllegalTransition, LongtakeError, MediaError, NotFound, StorageFull
+from tests.conftest import ROOT
+
+
+def test_the_tree_names_every_error_and_every_code_of_its_own():
+    kinds: list[type[LongtakeError]] = []
+    waiting: list[type[LongtakeError]] = [LongtakeError]
+    while waiting:
+        found = [one for one in waiting.pop().__subclasses__() if one.__module__ == errors.__name__]
+        kinds, waiting = kinds + found, waiting + found
+    tree = set(re.findall(r"\w+", str(errors.__doc__)))
+    assert {one.__name__ for one in kinds} <= tree
+    assert {one.code for one in kinds if not one.__subclasses__()} - {"not_found"} <= tree
+    words = set(re.findall(r"[a-z]+_[a-z_]+", str(errors.__doc__)))
+    assert words <= set(re.findall(r"`(\w+)`", (ROOT / "docs/ref/errors.md").read_text()))
 
 
 @pytest.mark.parametrize(

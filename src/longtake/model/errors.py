@@ -3,12 +3,22 @@
     LongtakeError
     ├── Rejected                 the request is at fault; sending it again changes nothing
     │   ├── NotFound             session_not_found, track_not_found, segment_not_found, …
-    │   ├── Conflict             illegal_transition, missing_permissions, segment_conflict, already_recording, …
-    │   ├── Invalid              invalid_request, digest_mismatch, unknown_phase, …
+    │   ├── Conflict             conflict
+    │   │   ├── IllegalTransition    illegal_transition
+    │   │   ├── MissingPermissions   missing_permissions
+    │   │   ├── SegmentConflict      segment_conflict
+    │   │   ├── AlreadyExists        already_exists
+    │   │   ├── JobActive            job_active
+    │   │   └── Trashed              trashed
+    │   ├── Invalid              invalid_request
+    │   │   ├── UnknownPhase         unknown_phase
+    │   │   ├── DigestMismatch       digest_mismatch
+    │   │   └── ShortBody            short_body
     │   ├── AudioDeleted         audio_deleted
     │   ├── TooLarge             too_large
     │   ├── Unsupported          unsupported_media
-    │   └── Forbidden            forbidden
+    │   ├── Forbidden            forbidden
+    │   └── CostExceeded         cost_exceeded
     ├── Unavailable              nothing is wrong with the request: try again later
     │   ├── StorageFull          storage_full
     │   ├── StorageFailed        storage_failed
@@ -16,9 +26,10 @@
     │   ├── NotReady             not_ready
     │   ├── DataFolderInUse      data_folder_in_use
     │   └── DatabaseOutdated     database_outdated
-    └── ProcessingFailed         a stage of the work on a recording failed; the originals are untouched
-        ├── MediaError           media_damaged, media_unsupported, media_limit, segment_set_aside
-        └── EngineError          engine_unavailable, engine_failed, segment_set_aside
+    ├── ProcessingFailed         a stage of the work on a recording failed; the originals are untouched
+    │   ├── MediaError           media_damaged, media_unsupported, media_limit, segment_set_aside
+    │   └── EngineError          engine_unavailable, engine_failed, segment_set_aside
+    └── Cancelled                cancelled: somebody cancelled the job
 
 `code` is stable: clients match on it. `fields` are the error's own, shown beside it in problem+json.
 """
