@@ -18,7 +18,7 @@ from longtake.runtime import _source
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.vad import FRAME
-from longtake.storage.catalog import blobs, jobs, tracks
+from longtake.storage.catalog import blobs, jobs, segments, tracks
 from tests.enrichment.recording import RATE_HZ, Recording, cut, running, tone, wait_for
 
 SEGMENT_S = 2.0
@@ -381,3 +381,36 @@ def test_a_long_segment_that_comes_late_is_heard_to_its_last_word(studio, runtim
     assert studio.hear() == expected
     placed = [(one.place.at_ns(0), one.speech) for one in studio.recording.segments()]
     assert placed == [(0, LaneStatus.DONE), (60_000_000_000, LaneStatus.DONE)]
+
+
+def test_a_step_reads_no_more_than_the_segments_that_it_hears(studio, monkeypatch):
+    bodies = cut(tone(240.0, hz=300, rate_hz=8000), 1.0, rate_hz=8000)
+    for index, body in enumerate(bodies):
+        studio.recording.send(index, body)
+    studio.end()
+    read, segment_of = [], segments.segment_of
+    monkeypatch.setattr(segments, "segment_of", lambda row: read.append(row) or segment_of(row))
+
+    studio.speech.run(studio.track)
+
+    assert {one.speech for one in studio.recording.segments()} == {LaneStatus.DONE}
+    assert len(read) < 3 * len(bodies)  # each is noted, and each was just looked at
+
+
+def test_a_segment_that_kills_at_the_last_attempt_is_set_aside(studio, expected, monkeypatch):
+    monkeypatch.setattr("longtake.enrichment.lanes.speech.BACK_OFF_S", (0.01, 0.01, 0.01))
+    attempts = iter([False, True, True, True])
+
+    def fail():
+        died = next(attempts, None)
+        if died is not None:
+            studio.ear.meanwhile = fail
+            raise EngineError("it is gone", died=died)
+
+    studio.send(*ALL)
+    studio.end()
+    studio.ear.meanwhile = fail
+
+    assert studio.hear() == expected[1:]
+    first = studio.recording.segments()[0]
+    assert (first.error_code, first.kills) == ("segment_set_aside", 3)

@@ -25,7 +25,7 @@ from longtake.media.decoded import DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS
 from longtake.model.errors import EngineError
 from longtake.model.session import LaneStatus, Session, Track, speaker_of
-from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples, rescale, samples_to_ns
+from longtake.model.timeline import NS_PER_MS, RATE_HZ, ms_to_ns, ns_to_samples, rescale, samples_to_ns
 from longtake.model.transcript import Entry
 from longtake.speech.cutter import Cut, Cutter
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
@@ -111,8 +111,8 @@ class SpeechLane:
             track = tracks.get_track(c, track_id)
             cursor = track.speech_cursor
             stale = [] if track.speech_stale_from is None else [track.speech_stale_from]
-            first = next(iter(segments.waiting_for_speech(c, track_id)), None)
-            placed = None if first is None else first.placed()
+            first = segments.waiting_for_speech(c, track_id, limit=1)
+            placed = first[0].placed() if first else None
             if placed is not None and ns_to_samples(placed.end_ns, SPEECH_HZ) <= cursor:
                 stale.append(ns_to_samples(placed.start_ns, SPEECH_HZ))  # it is to be heard again
             if stale:
@@ -149,7 +149,7 @@ class SpeechLane:
             session = sessions.get_session(c, track.session_id)
             entries = self._write(c, session, track, timeline, info, heard, cursor, None if is_final else after)
             tracks.update_track(c, track.id, speech_cursor=after)
-            self._mark(c, track, until if is_final else after, heard)
+            self._mark(c, track, timeline, until if is_final else after, heard)
         for entry in entries:
             self._store.bus.publish("new_transcript", track.session_id, entry_id=entry.id)
         return after
@@ -184,7 +184,7 @@ class SpeechLane:
                 if error.died and not self._stopping.is_set():
                     kills = deaths.count(cut.start, cut.end)
                 if kills >= MAX_KILLS:
-                    continue
+                    error = recognisers_died(kills)
                 if pause_s is None or not error.is_retryable or self._stopping.wait(pause_s):
                     return Heard(cut=cut, key=key, recognition=None, error=error)
         cost = self._prices.of(info.name, samples_to_ns(len(pcm), SPEECH_HZ))
@@ -231,10 +231,11 @@ class SpeechLane:
         utterances.replace_spoken(c, track.id, cursor, until, spoken)
         return entries
 
-    def _mark(self, c: Connection, track: Track, until: int, heard: Sequence[Heard]) -> None:
+    def _mark(self, c: Connection, track: Track, timeline: Timeline, until: int, heard: Sequence[Heard]) -> None:
         """Segments that were heard to their end are done; those with an utterance that could not be heard failed."""
         failed = [one for one in heard if one.error is not None]
-        for segment in segments.waiting_for_speech(c, track.id):
+        behind = timeline.index_behind(samples_to_ns(until, SPEECH_HZ) + NS_PER_MS)  # whatever is rounded
+        for segment in segments.waiting_for_speech(c, track.id, until=behind):
             placed = segment.placed()
             if placed is None:
                 continue

@@ -69,7 +69,7 @@ class Timeline:
             if row.media is not LaneStatus.FAILED and (placed := row.placed()) is not None
         ]
         self._lost = {row.index: row.duration_ms for row in rows if row.media is LaneStatus.FAILED}
-        self._is_ordered = all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(self._known))
+        self._is_ordered = _are_ordered(self._known)
         self._stereo = sum(known.placed.channels > 1 for known in self._known)
         self._checked: dict[str, tuple[object, int]] = {}
         self._version = 0
@@ -91,6 +91,14 @@ class Timeline:
                 elif self._is_ordered and known.placed.start_ns >= high:
                     break
         return found
+
+    def index_behind(self, to_ns: int) -> int:
+        """The first index from which on no segment begins before a moment."""
+        with self._lock:
+            if self._is_ordered:
+                behind = bisect_left(self._known, to_ns, key=_start_ns)
+                return self._known[behind - 1].placed.index + 1 if behind else 0
+            return max((one.placed.index + 1 for one in self._known if one.placed.start_ns < to_ns), default=0)
 
     def fingerprint(self, from_ns: int, to_ns: int) -> str:
         """Digest of everything that the sound of a stretch is a function of.
@@ -196,7 +204,7 @@ class Timeline:
         """The sound has changed from a moment on, which lies before position `at`: what follows from it."""
         moved = self._settle(at)
         nearby = self._known[max(0, at - 2) : at + len(moved) + 1]
-        self._is_ordered &= all(a.placed.end_ns <= b.placed.end_ns for a, b in pairwise(nearby))
+        self._is_ordered &= _are_ordered(nearby)
         changed_ns = min([changed_ns, *(placed.start_ns for placed in moved)])
         block = block_of(ns_to_samples(max(0, changed_ns - TOUCH_MARGIN_NS), RATE_HZ))
         self._version += 1
@@ -248,6 +256,16 @@ class Timelines:
         with self._lock:
             self._recent.pop(track_id, None)
             self._in_use.pop(track_id, None)
+
+
+def _are_ordered(known: Sequence[Known]) -> bool:
+    """Whether of any two segments the one of the lower index neither begins nor ends later."""
+    spans = [(one.placed.start_ns, one.placed.end_ns) for one in known]
+    return all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(spans))
+
+
+def _start_ns(known: Known) -> int:
+    return known.placed.start_ns
 
 
 def _end_ns(known: Known) -> int:

@@ -177,12 +177,16 @@ def pending_segments(c: Connection, track_id: str) -> list[Segment]:
     return [segment_of(row) for row in c.execute(query.order_by(segments.c.number))]
 
 
-def waiting_for_speech(c: Connection, track_id: str) -> list[Segment]:
-    """The decoded segments of a track whose speech is not known yet, in order."""
+def waiting_for_speech(
+    c: Connection, track_id: str, *, until: int | None = None, limit: int | None = None
+) -> list[Segment]:
+    """The decoded segments of a track whose speech is not known yet, in order; those below an index."""
     query = select(segments).where(
         segments.c.track_id == track_id, segments.c.speech == "pending", segments.c.media != "pending"
     )
-    return [segment_of(row) for row in c.execute(query.order_by(segments.c.number))]
+    if until is not None:
+        query = query.where(segments.c.number < until)
+    return [segment_of(row) for row in c.execute(query.order_by(segments.c.number).limit(limit))]
 
 
 def is_stored(c: Connection, track_id: str, index: int) -> bool:
