@@ -7,6 +7,9 @@ from datetime import datetime
 
 import pytest
 
+from longtake.model.session import TrackKind
+from longtake.sessions.manager import NewTrack
+from longtake.storage.catalog import tracks
 from tests.server.conftest import tone
 
 
@@ -204,6 +207,18 @@ def test_a_time_that_nobody_lives_in_is_refused_and_harms_nobody(idle, at):
     assert answer.status_code == 422
     assert idle.client.get("/api/sessions", params={"since": at}).status_code == 422
     assert idle.client.get(f"/api/sessions/{session_id}").status_code == 200
+    assert idle.client.get("/api/sessions").status_code == 200
+
+
+@pytest.mark.parametrize("at_ms", [-62135639999999999, -1, 253402344000000000])
+def test_a_time_that_was_stored_before_it_would_have_been_refused_makes_no_session_unreadable(idle, at_ms):
+    session_id = idle.create()
+    old = {"last_activity": "0001-01-01T00:00:00.000Z"}
+    track = idle.runtime.sessions.declare_track(session_id, NewTrack(kind=TrackKind.MICROPHONE, started_at_ms=at_ms))
+    with idle.runtime.store.db.write() as c:
+        tracks.update_track(c, track.id, metrics=old)
+    shown = idle.client.get(f"/api/sessions/{session_id}").json()["tracks"][0]
+    assert shown["metrics"]["last_activity"] == old["last_activity"]
     assert idle.client.get("/api/sessions").status_code == 200
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""Times on the wire lie between these: far enough from the ends of `datetime` for every offset."""
+"""Times in requests lie between these: far enough from the ends of `datetime` for every offset."""
 MAX_COUNT = 10**6
 MAX_MS = 366 * 24 * 3600 * 1000
 
@@ -33,7 +33,10 @@ def iso(moment: datetime) -> str:
 
 def moment(ms: int) -> datetime:
     """The moment of a number of milliseconds since the Unix epoch."""
-    return EPOCH + timedelta(milliseconds=ms)
+    try:
+        return EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:  # stored before such times were refused
+        return EPOCH if ms < 0 else LATEST
 
 
 def moment_or_none(ms: int | None) -> datetime | None:
@@ -63,11 +66,12 @@ def _is_within(at: datetime) -> datetime:
 
 Time = Annotated[
     AwareDatetime,
-    AfterValidator(_is_within),
     PlainSerializer(iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-20T09:30:00.123Z"]}),
 ]
-"""ISO 8601 with an offset, of the years 1970 to 8999; sent as UTC with milliseconds."""
+"""ISO 8601 with an offset; sent as UTC with milliseconds."""
+GivenTime = Annotated[Time, AfterValidator(_is_within)]
+"""A time in a request: of the years 1970 to 8999."""
 
 Word = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(is_unicode)]
 """A tag, a topic, a name."""

@@ -9,7 +9,18 @@ from pydantic import BeforeValidator, Field
 from longtake.model.coverage import Cause, Coverage
 from longtake.model.lifecycle import Permission, TrackHealth, TrackState
 from longtake.model.session import Receipt, Retried, Segment, SegmentStatus, Track, TrackKind
-from longtake.wire.base import Answer, Count, Identifier, Request, Text, Time, Word, moment, moment_or_none
+from longtake.wire.base import (
+    Answer,
+    Count,
+    GivenTime,
+    Identifier,
+    Request,
+    Text,
+    Time,
+    Word,
+    moment,
+    moment_or_none,
+)
 
 
 class TrackRequest(Request):
@@ -19,7 +30,7 @@ class TrackRequest(Request):
     participant_id: Identifier | None = None
     device_id: Identifier | None = None
     name: Word | None = None
-    started_at: Time | None = None
+    started_at: GivenTime | None = None
     expected_segments: Count | None = None
 
 
@@ -39,7 +50,7 @@ class MetricsReport(Request):
     items_recorded: Count | None = None
     dropped_items: Count | None = None
     average_latency_ms: Annotated[float, Field(ge=0, le=1e9)] | None = None
-    last_activity: Time | None = None
+    last_activity: GivenTime | None = None
     error_count: Count | None = None
 
 

@@ -11,7 +11,7 @@ from longtake.server.routing import ApiRoute, Run
 from longtake.storage import search
 from longtake.storage.catalog import library
 from longtake.storage.catalog.sessions import decode_cursor, encode_cursor
-from longtake.wire.base import Page, Time, milliseconds, moment
+from longtake.wire.base import GivenTime, Page, milliseconds, moment
 from longtake.wire.library import HitAnswer, SearchKind, WordAnswer, WordsAnswer
 
 router = APIRouter(route_class=ApiRoute, tags=["library"])
@@ -27,8 +27,8 @@ def search_texts(
     kind: Annotated[list[SearchKind], Query(max_length=len(get_args(SearchKind)))] = [],  # noqa: B006
     session_id: Annotated[str | None, Query(max_length=64, description="Only in this session.")] = None,
     tag: Annotated[list[str], Query(max_length=20, description="Only in sessions with all of these tags.")] = [],  # noqa: B006
-    since: Annotated[Time | None, Query(description="Only in sessions created at or after.")] = None,
-    until: Annotated[Time | None, Query(description="Only in sessions created before.")] = None,
+    since: Annotated[GivenTime | None, Query(description="Only in sessions created at or after.")] = None,
+    until: Annotated[GivenTime | None, Query(description="Only in sessions created before.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[HitAnswer]:

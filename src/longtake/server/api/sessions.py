@@ -15,7 +15,7 @@ from longtake.sessions.manager import NewSession
 from longtake.storage.catalog import library
 from longtake.storage.catalog.library import Filter, Sort
 from longtake.storage.search import MAX_QUERY, parse
-from longtake.wire.base import Time, milliseconds
+from longtake.wire.base import GivenTime, milliseconds
 from longtake.wire.sessions import (
     SegmentStatusAnswer,
     SessionAnswer,
@@ -59,8 +59,8 @@ def list_sessions(
     # the framework copies what is given where nothing is asked
     state: Annotated[list[SessionState], Query(max_length=20)] = [],  # noqa: B006
     processing: Annotated[list[ProcessingStatus], Query(max_length=10)] = [],  # noqa: B006
-    since: Annotated[Time | None, Query(description="Created at or after.")] = None,
-    until: Annotated[Time | None, Query(description="Created before.")] = None,
+    since: Annotated[GivenTime | None, Query(description="Created at or after.")] = None,
+    until: Annotated[GivenTime | None, Query(description="Created before.")] = None,
     tag: Annotated[str | None, Query(max_length=100)] = None,
     topic: Annotated[str | None, Query(max_length=100)] = None,
     device_id: Annotated[str | None, Query(max_length=64)] = None,
