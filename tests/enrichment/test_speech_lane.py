@@ -389,7 +389,12 @@ def test_a_step_reads_no_more_than_the_segments_that_it_hears(studio, monkeypatc
         studio.recording.send(index, body)
     studio.end()
     read, segment_of = [], segments.segment_of
-    monkeypatch.setattr(segments, "segment_of", lambda row: read.append(row) or segment_of(row))
+
+    def reading(row):
+        read.append(row)
+        return segment_of(row)
+
+    monkeypatch.setattr(segments, "segment_of", reading)
 
     studio.speech.run(studio.track)
 

@@ -120,3 +120,20 @@ def test_weeks_that_a_recorder_claims_to_lie_between_two_segments_are_looked_at_
             assert Counted.fingerprints <= 4 * CHECKED_AT_ONCE
     for owner in (recording.id, *recording.tracks):
         assert len(recording.blocks(owner)) >= BATCH_BLOCKS * (TURNS - 2)
+
+
+def test_what_lies_in_the_trash_waits_until_it_is_restored(tmp_path):
+    with running(tmp_path, with_engine=False) as runtime:
+        trashed, beside = Recording.begin(runtime), Recording.begin(runtime)
+        for recording in (trashed, beside):
+            recording.send_all(cut(tone(3.0), 1.0))
+            recording.end()
+        runtime.sessions.trash(trashed.id)
+    with running(tmp_path) as runtime:
+        trashed.runtime = beside.runtime = runtime
+        beside.finish()
+        beside.settle()
+        assert {one.media for one in trashed.segments()} == {LaneStatus.PENDING}
+        runtime.sessions.restore(trashed.id)
+        trashed.finish()
+        assert {one.media for one in trashed.segments()} == {LaneStatus.DONE}

@@ -76,8 +76,13 @@ def hear_anew(c: Connection, track_id: str, engine: str | None) -> None:
 
 def unsettled_tracks(c: Connection, lane: str) -> list[tuple[str, str]]:
     """Ids of the tracks, and of their sessions, whose lane ("media" or "speech") may have something to do; those of
-    ended sessions first."""
-    query = select(tracks.c.id, tracks.c.session_id).where(tracks.c[f"{lane}_settled"].is_(False))
+    ended sessions first. The trash waits until it is restored."""
+    query = (
+        select(tracks.c.id, tracks.c.session_id)
+        .join(sessions, sessions.c.id == tracks.c.session_id)
+        .where(tracks.c[f"{lane}_settled"].is_(False))
+        .where(sessions.c.trashed_at_ms.is_(None), sessions.c.purged_at_ms.is_(None))
+    )
     return [
         (track_id, session_id)
         for track_id, session_id in c.execute(query.order_by(tracks.c.is_ended.desc(), tracks.c.session_id))
