@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -13,8 +14,9 @@ from longtake.storage import watermark
 from longtake.storage.blobs import LocalBlobs
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk
-from longtake.storage.packs import survey
+from longtake.storage.packs import PackWriter, Record, survey
 from longtake.storage.tables import blobs, tracks
+from longtake.storage.verify.ledger import packs_of
 from longtake.storage.verify.repair import repair
 from longtake.storage.verify.result import What
 from longtake.storage.verify.run import verify
@@ -200,6 +202,66 @@ def test_another_copy_of_the_same_bytes_is_used(folder, whole):
     assert damage.is_repairable
     assert look(folder, mend=True).left == 0
     assert look(folder).damaged == []
+
+
+def test_what_is_collected_meanwhile_is_passed_over_and_found_where_it_was_moved_to(folder):
+    for name in ("packs/99999999.pack", "derived/99999999.pack", "files/" + "0" * 64):
+        (folder / name).symlink_to(folder / "gone")  # listed, and not there when it is opened
+    assert look(folder).damaged == []
+
+
+def test_packs_that_are_begun_meanwhile_are_read_too(tmp_path):
+    for n in (1, 2):
+        (tmp_path / f"0000000{n}.pack").touch()
+    found = packs_of(tmp_path)
+    assert next(found).name == "00000001.pack"
+    (tmp_path / "00000002.pack").rename(tmp_path / "00000003.pack")
+    assert [path.name for path in found] == ["00000002.pack", "00000003.pack"]
+
+
+def test_bytes_that_were_moved_meanwhile_are_read_where_they_are_now(folder, whole):
+    pack, one = record(folder, "segment", 1)
+    body = pack.read_bytes()[one.offset : one.offset + one.size_bytes]
+    moved: list[Path] = []
+
+    def move(done, total):  # after the first piece, as a collection does
+        if not moved:
+            writer = PackWriter(folder / "packs", Disk())
+            name, (offset,) = writer.append([Record(head=one.head, body=[body])])
+            writer.close()
+            moved.append(folder / "packs" / name)
+            spoil(pack, one.offset + 9)
+            mine = blobs.c.sha256 == one.head["sha256"]
+            change(folder, update(blobs).where(mine).values(key=name, offset=offset))
+
+    assert look(folder, progress=move).damaged == []
+    spoil(moved[0], moved[0].stat().st_size - 9)
+    assert [damage.index for damage in look(folder).damaged] == [1]
+
+
+def test_every_file_that_nothing_refers_to_is_listed(folder):
+    names = {f"{n:064d}" for n in range(1100)}
+    for name in names:
+        (folder / "files" / name).touch()
+    assert set(look(folder).unreferenced_files) == names
+
+
+def test_a_damaged_file_that_was_made_and_is_a_segment_of_another_stays_the_segments(folder):
+    db = Database(folder / "longtake.db")
+    with db.read() as c:
+        row = c.exec_driver_sql("SELECT b.* FROM artifacts a JOIN blobs b USING (sha256) LIMIT 1").one()
+    db.close()
+    path = folder / row.store / row.key
+    with running(folder, with_engine=False) as runtime:
+        imported = Recording.begin(runtime)
+        imported.send(0, path.read_bytes()[row.offset :][: row.size_bytes])
+    spoil(path, row.offset + 5)
+    change(folder, update(tracks).values(n_failed=99))
+    found = look(folder, mend=True)
+    assert [one.session_id for one in found.damaged if not one.is_repairable] == [imported.id]
+    assert found.left == 1
+    (damage,) = look(folder).damaged
+    assert (damage.what, damage.session_id) == (What.SEGMENT, imported.id)
 
 
 def test_a_torn_tail_is_no_damage(folder):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_, union
+from sqlalchemy import Connection, Select, select, union
 
 from longtake.storage.database import Database
 from longtake.storage.packs import pieces
@@ -15,25 +17,68 @@ from longtake.storage.tables import artifacts, blobs, blocks, segments, tracks
 from longtake.storage.verify.result import Damage, Verified, What
 
 AT_ONCE = 500
-"""Rows that are read at a time: no transaction is held open meanwhile, or the server's log would grow."""
+"""Rows that are copied at a time."""
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that were read and the bytes there are."""
 
 
+class Place(NamedTuple):
+    """Where the bytes of a digest lie."""
+
+    store: str
+    key: str
+    offset: int
+    sha256: str
+    size_bytes: int
+
+
+PLACE = (blobs.c.store, blobs.c.key, blobs.c.offset, blobs.c.sha256, blobs.c.size_bytes)
+
+
 def check_bytes(data: Path, db: Database, found: Verified, session_id: str | None, progress: Progress) -> None:
     """Read everything that rows name; what is damaged is reported for each row that names it."""
+    with closing(sqlite3.connect("")) as places:  # on the disk, and gone when it is closed
+        total = _note_places(places, db, session_id)
+        for row in places.execute("SELECT * FROM places ORDER BY store, key, offset, sha256"):
+            found.damaged += _check(data, db, Place(*row))
+            found.blobs += 1
+            found.read_bytes += row[-1]
+            progress(found.read_bytes, total)
+
+
+def _check(data: Path, db: Database, place: Place) -> list[Damage]:
+    """Read some bytes; where they lie now, when they were moved meanwhile."""
+    now: Place | None = place
+    while now is not None:
+        place, why = now, _why_damaged(data, now)
+        if why is None:
+            break
+        with db.read() as c:
+            now = _place_of(c, place.sha256)
+            if now == place:
+                return _damages(c, place, why)
+    return []
+
+
+def _note_places(places: sqlite3.Connection, db: Database, session_id: str | None) -> int:
+    """Copy the places of all bytes: in the order of the disk, each page of the table itself would sort the whole of it.
+
+    Returns the bytes there are.
+    """
+    key = "PRIMARY KEY (store, key, offset, sha256)"
+    places.execute(f"CREATE TABLE places (store, key, offset, sha256, size_bytes, {key}) WITHOUT ROWID")
     with db.read() as c:
-        wanted = select(func.coalesce(func.sum(blobs.c.size_bytes), 0))
-        total = int(c.execute(_only(wanted, session_id)).scalar_one())
-    for row in _rows(db, session_id):
-        why = _why_damaged(data, row)
-        found.blobs += 1
-        found.read_bytes += row.size_bytes
-        if why is not None:
-            with db.read() as c:
-                found.damaged += _damages(c, row, why)
-        progress(found.read_bytes, total)
+        query = _only(select(*PLACE), session_id).execution_options(yield_per=AT_ONCE)
+        for part in c.execute(query).partitions():
+            places.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?)", [tuple(row) for row in part])
+    places.commit()
+    return int(places.execute("SELECT coalesce(sum(size_bytes), 0) FROM places").fetchone()[0])
+
+
+def _place_of(c: Connection, sha256: str) -> Place | None:
+    row = c.execute(select(*PLACE).where(blobs.c.sha256 == sha256)).one_or_none()
+    return None if row is None else Place(*row)
 
 
 def _only(query: Select[Any], session_id: str | None) -> Select[Any]:
@@ -50,20 +95,7 @@ def _only(query: Select[Any], session_id: str | None) -> Select[Any]:
     return query.where(blobs.c.sha256.in_(own))
 
 
-def _rows(db: Database, session_id: str | None) -> Iterator[Row[tuple[object, ...]]]:
-    place = (blobs.c.store, blobs.c.key, blobs.c.offset, blobs.c.sha256)
-    last: tuple[object, ...] | None = None
-    while True:
-        query = _only(select(blobs), session_id).order_by(*place).limit(AT_ONCE)
-        with db.read() as c:
-            rows = c.execute(query if last is None else query.where(tuple_(*place) > last)).all()
-        if not rows:
-            return
-        yield from rows
-        last = (rows[-1].store, rows[-1].key, rows[-1].offset, rows[-1].sha256)
-
-
-def _why_damaged(data: Path, row: Row[tuple[object, ...]]) -> str | None:
+def _why_damaged(data: Path, row: Place) -> str | None:
     digest, read = hashlib.sha256(), 0
     try:
         for part in pieces(data / row.store / row.key, row.offset, row.size_bytes):
@@ -78,16 +110,8 @@ def _why_damaged(data: Path, row: Row[tuple[object, ...]]) -> str | None:
     return None if digest.hexdigest() == row.sha256 else "its bytes are not those that were stored"
 
 
-def _damages(c: Connection, row: Row[tuple[object, ...]], why: str) -> list[Damage]:
-    """A damage for each row that names the bytes; none when they were moved or collected meanwhile."""
-    same = and_(
-        blobs.c.sha256 == row.sha256,
-        blobs.c.store == row.store,
-        blobs.c.key == row.key,
-        blobs.c.offset == row.offset,
-    )
-    if c.execute(select(blobs.c.sha256).where(same)).first() is None:
-        return []
+def _damages(c: Connection, row: Place, why: str) -> list[Damage]:
+    """A damage for each row that names the bytes."""
     place = f"{row.store}/{row.key} at {row.offset}"
     damages = [
         Damage(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +35,40 @@ def check_packs(data: Path, db: Database, found: Verified, began_ms: int) -> Non
     copies: dict[str, tuple[str, str, int]] = {}
     for sha256 in wanted:
         path = data / "files" / str(sha256)
-        if path.exists() and digest_of(path, 0, path.stat().st_size) == sha256:
-            copies[str(sha256)] = ("files", str(sha256), 0)
+        with suppress(OSError):
+            if digest_of(path, 0, path.stat().st_size) == sha256:
+                copies[str(sha256)] = ("files", str(sha256), 0)
     with closing(sqlite3.connect("")) as told:  # on the disk, and gone when it is closed
         told.execute("CREATE TABLE told (id TEXT PRIMARY KEY) WITHOUT ROWID")
         for store in ("packs", "derived"):
-            for pack in sorted((data / store).glob("*.pack")):
-                for one in survey(pack):
-                    if isinstance(one, Broken):
-                        if one.is_tail:
-                            found.torn_tails.append(f"{store}/{pack.name}")
-                        continue
-                    found.records += 1
-                    head = one.head
-                    if store == "packs":
-                        told.execute("INSERT OR IGNORE INTO told VALUES (?)", (_name(head),))
-                    digest, place = head.get("sha256"), (store, pack.name, one.offset)
-                    is_copy = digest in wanted and head.get("body") != ELSEWHERE and store in COPIED
-                    if is_copy and digest_of(pack, one.offset, one.size_bytes) == digest:
-                        copies[str(digest)] = place
+            for pack in packs_of(data / store):
+                # One that is gone was collected, its living records lie in a later one; of one that cannot be read,
+                # what it should tell is untold, and the bytes in it have been reported.
+                with suppress(OSError):
+                    for one in survey(pack):
+                        if isinstance(one, Broken):
+                            if one.is_tail:
+                                found.torn_tails.append(f"{store}/{pack.name}")
+                            continue
+                        found.records += 1
+                        head = one.head
+                        if store == "packs":
+                            told.execute("INSERT OR IGNORE INTO told VALUES (?)", (_name(head),))
+                        digest, place = head.get("sha256"), (store, pack.name, one.offset)
+                        is_copy = digest in wanted and head.get("body") != ELSEWHERE and store in COPIED
+                        if is_copy and digest_of(pack, one.offset, one.size_bytes) == digest:
+                            copies[str(digest)] = place
         for damage in _untold(db, lambda name: _is_told(told, name), began_ms):
             found.damaged.append(damage)
     found.damaged = [_with_copy(one, copies) for one in found.damaged]
+
+
+def packs_of(folder: Path) -> Iterator[Path]:
+    """The packs of a folder in order, those too that are begun meanwhile."""
+    known: set[Path] = set()
+    while new := set(folder.glob("*.pack")) - known:
+        known |= new
+        yield from sorted(new)
 
 
 def _name(head: dict[str, object]) -> str:
@@ -117,13 +130,14 @@ def list_unreferenced(data: Path, db: Database, found: Verified) -> None:
     """Files and bytes in packs that no row names: left by a crash or a deletion, for the collector."""
     folder = data / "files"
     names = iter(sorted(path.name for path in folder.iterdir())) if folder.exists() else iter(())
-    while part := [name for name, _ in zip(names, range(AT_ONCE), strict=False)]:
+    while part := list(islice(names, AT_ONCE)):
         with db.read() as c:
             known = set(c.execute(select(blobs.c.key).where(blobs.c.store == "files", blobs.c.key.in_(part))).scalars())
         for name in part:
             if name not in known:
-                found.unreferenced_files.append(name)
-                found.unreferenced_bytes += (folder / name).stat().st_size
+                with suppress(FileNotFoundError):  # collected meanwhile
+                    found.unreferenced_bytes += (folder / name).stat().st_size
+                    found.unreferenced_files.append(name)
 
 
 def check_counters(db: Database, found: Verified, session_id: str | None) -> None:

@@ -44,14 +44,20 @@ def _use_copy(c: Connection, damage: Damage) -> None:
 
 
 def _make_anew(c: Connection, damage: Damage) -> None:
-    """Forget damaged bytes and all that is made of them; the lanes, or who asks for the file, make it again."""
+    """Forget damaged bytes that were made; the lanes, or who asks for the file, make them again.
+
+    A segment may have the same bytes: of an MP3 that was made here and came back as a recording. It keeps them.
+    """
     for row in c.execute(select(blocks.c.owner_id, blocks.c.session_id).where(blocks.c.sha256 == damage.sha256)):
         if row.owner_id != row.session_id:
             c.execute(update(tracks).where(tracks.c.id == row.owner_id).values(media_settled=False))
         c.execute(update(sessions).where(sessions.c.id == row.session_id).values(mix_settled=False))
     for table in (blocks, artifacts):
         c.execute(delete(table).where(table.c.sha256 == damage.sha256))
-    c.execute(delete(blobs).where(blobs.c.sha256 == damage.sha256))
+    if c.execute(select(segments.c.id).where(segments.c.sha256 == damage.sha256).limit(1)).first() is None:
+        c.execute(delete(blobs).where(blobs.c.sha256 == damage.sha256))
+    else:
+        _count(c, damage)
 
 
 def _tell(c: Connection, stored: LocalBlobs, damage: Damage) -> None:
