@@ -1,10 +1,13 @@
 """Readers of a long recording do not turn its decoder back for one another."""
 
+import sqlite3
+
 import numpy as np
 
 from longtake.enrichment.playback import AUDIO, Playback
 from longtake.media.decoded import DecodedSegments
 from longtake.media.sandbox import Sandbox
+from longtake.storage.catalog import derived
 from tests.enrichment.recording import Recording, locating, running, tone, wav
 
 RATE_HZ = 16_000
@@ -34,3 +37,19 @@ def test_two_readers_far_apart_decode_a_long_file_once_each(tmp_path):
         for one in decoders:
             one.close()
     assert len(decodings) == 2
+
+
+def test_a_recording_of_more_blocks_than_sqlite_takes_values_is_found(tmp_path):
+    with running(tmp_path) as runtime:
+        recording = Recording.begin(runtime)
+        recording.send(0, wav(tone(25.0, rate_hz=RATE_HZ), rate_hz=RATE_HZ))
+        recording.end()
+        recording.finish()
+        with runtime.store.db.read() as c:
+            connection = c.connection.driver_connection
+            before = connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+            try:
+                located = derived.locate_blocks(c, recording.id, range(40_000))
+            finally:
+                connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, before)
+        assert list(located) == [0, 1, 2]

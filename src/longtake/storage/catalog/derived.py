@@ -18,6 +18,9 @@ TEXTS = frozenset(
 )
 """The kept files in which nothing is heard or seen: they stay when the recordings are deleted."""
 
+LOCATED_AT_ONCE = 1000
+"""Blocks that one query names: SQLite allows 32,766 values, which are 91 hours."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
@@ -123,18 +126,17 @@ def stale_copies(c: Connection, owner_id: str, copy_id: str) -> dict[int, int]:
 
 def locate_blocks(c: Connection, owner_id: str, numbers: Sequence[int]) -> dict[int, tuple[Block, Locator]]:
     """Blocks with where their bytes lie."""
-    query = (
-        select(blocks, blobs.c.store, blobs.c.key, blobs.c.offset)
-        .join(blobs, blobs.c.sha256 == blocks.c.sha256)
-        .where(blocks.c.owner_id == owner_id, blocks.c.number.in_(numbers))
-    )
-    return {
-        row.number: (
-            _block(row),
-            Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes),
+    found: dict[int, tuple[Block, Locator]] = {}
+    for first in range(0, len(numbers), LOCATED_AT_ONCE):
+        query = (
+            select(blocks, blobs.c.store, blobs.c.key, blobs.c.offset)
+            .join(blobs, blobs.c.sha256 == blocks.c.sha256)
+            .where(blocks.c.owner_id == owner_id, blocks.c.number.in_(numbers[first : first + LOCATED_AT_ONCE]))
         )
-        for row in c.execute(query)
-    }
+        for row in c.execute(query):
+            at = Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes)
+            found[row.number] = (_block(row), at)
+    return found
 
 
 def find_artifact(c: Connection, session_id: str, file_type: str) -> Artifact | None:
