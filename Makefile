@@ -19,7 +19,7 @@ run: .venv/base.stamp  ## start longtake and print its URL (ARGS="--port 8080")
 
 test: .venv/dev.stamp  ## install what the tests need, then run them all
 	@$(BIN)/python -m tests.programs
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv/dev.stamp  ## lint, types, import contracts
 	$(BIN)/ruff check .
