@@ -163,7 +163,7 @@ def fill_with_segments(data: Path, count: int) -> None:
                 for start in range(1, count // 10, 1000):
                     more = range(start, min(start + 1000, count // 10))
                     segments.insert_segments(c, [copy(first, number) for number in more])
-                    blobs.add_reference(c, first.sha256, len(more))
+                    blobs.add_references(c, {first.sha256: len(more)})
                 c.exec_driver_sql(
                     "UPDATE segments SET media = 'done', speech = 'done', status = 'completed', take_start_ns = 0,"
                     " take_offset = number * 8000, rate_hz = 8000, samples = 8000, channels = 1"

@@ -158,7 +158,7 @@ class CatalogContract:
     def test_bytes_that_moved_keep_their_references(self, db, track):
         elsewhere = Locator(store="files", key="x", offset=0, size_bytes=10)
         with db.write() as c:
-            blobs.add_reference(c, digest(0), 7)
+            blobs.add_references(c, {digest(0): 7})
             blobs.relocate_blobs(c, {digest(0): elsewhere})
             assert blobs.get_locator(c, digest(0)) == elsewhere
             assert c.exec_driver_sql("SELECT ref_count FROM blobs").scalar() == 7

@@ -47,6 +47,7 @@ def test_a_recording_of_more_blocks_than_sqlite_takes_values_is_found(tmp_path):
         recording.finish()
         with runtime.store.db.read() as c:
             connection = c.connection.driver_connection
+            assert connection is not None
             before = connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
             try:
                 located = derived.locate_blocks(c, recording.id, range(40_000))

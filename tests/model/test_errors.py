@@ -6,7 +6,15 @@ import re
 import pytest
 
 from longtake.model import errors
-from longtake.model.errors import DigestMismatch, IllegalTransition, LongtakeError, MediaError, NotFound, StorageFull
+from longtake.model.errors import (
+    DigestMismatch,
+    IllegalTransition,
+    LongtakeError,
+    MediaError,
+    NotFound,
+    ProcessingFailed,
+    StorageFull,
+)
 from tests.conftest import ROOT
 
 
@@ -36,3 +44,17 @@ def test_the_tree_names_every_error_and_every_code_of_its_own():
 def test_an_error_is_the_same_in_another_process(error: LongtakeError):
     there = pickle.loads(pickle.dumps(error))
     assert (type(there), str(there), vars(there)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_retryable"),
+    [
+        (NotFound("session", "s-1"), False),
+        (StorageFull("3 bytes are left"), True),
+        (MediaError("cut off"), False),
+        (MediaError("killed", retryable=True), True),
+        (ProcessingFailed("nobody knows why"), True),
+    ],
+)
+def test_an_error_says_whether_trying_again_may_help(error: LongtakeError, is_retryable: bool):
+    assert error.is_retryable is is_retryable

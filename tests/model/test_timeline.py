@@ -17,6 +17,7 @@ from longtake.model.timeline import (
     ns_to_samples,
     place_next,
     rescale,
+    samples_to_ms,
     samples_to_ns,
 )
 
@@ -28,6 +29,13 @@ TWELVE_HOURS_NS = 12 * 3600 * NS_PER_S
 @given(SAMPLES, RATES)
 def test_a_sample_is_found_again_by_its_moment(samples, rate_hz):
     assert ns_to_samples(samples_to_ns(samples, rate_hz), rate_hz) == samples
+
+
+@given(SAMPLES, RATES)
+def test_a_stretch_in_milliseconds_leaves_no_sample_out(samples, rate_hz):
+    before_ms, behind_ms = samples_to_ms(samples, rate_hz), rescale(samples, rate_hz, 1000)
+    assert behind_ms - before_ms <= 1
+    assert ms_to_ns(before_ms) <= samples_to_ns(samples, rate_hz) <= ms_to_ns(behind_ms)
 
 
 @given(st.integers(0, 2**45))

@@ -249,6 +249,4 @@ class Lanes:
 
 def is_permanent(error: Exception) -> bool:
     """Whether trying again cannot help: it says so itself."""
-    if isinstance(error, LongtakeError):
-        return not getattr(error, "is_retryable", not isinstance(error, Rejected))
-    return False
+    return isinstance(error, LongtakeError) and not error.is_retryable

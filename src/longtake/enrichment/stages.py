@@ -254,5 +254,5 @@ def _media_part(session: Session) -> float:
 
 def _speech_part(session: Session) -> float:
     total_ns = sum(track.length_ns for track in session.tracks)
-    heard_ns = sum(min(track.speech_cursor * 62_500, track.length_ns) for track in session.tracks)
+    heard_ns = sum(min(samples_to_ns(track.speech_cursor, SPEECH_HZ), track.length_ns) for track in session.tracks)
     return heard_ns / total_ns if total_ns else 1.0

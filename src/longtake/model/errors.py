@@ -37,7 +37,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 
 class LongtakeError(Exception):
@@ -45,7 +44,8 @@ class LongtakeError(Exception):
 
     code: str = "internal_error"
     http_status: int = 500
-    retryable: ClassVar[bool] = False
+    is_retryable: bool = True
+    """Whether trying again may help."""
 
     def __init__(self, detail: str, /, **fields: object) -> None:
         super().__init__(detail)
@@ -68,6 +68,7 @@ class Rejected(LongtakeError):
 
     code = "rejected"
     http_status = 400
+    is_retryable = False
 
 
 class NotFound(Rejected):
@@ -210,7 +211,6 @@ class Unavailable(LongtakeError):
 
     code = "unavailable"
     http_status = 503
-    retryable = True
 
 
 class StorageFull(Unavailable):

@@ -34,6 +34,11 @@ def samples_to_ns(samples: int, rate_hz: int) -> int:
     return samples * NS_PER_S // rate_hz
 
 
+def samples_to_ms(samples: int, rate_hz: int) -> int:
+    """The same, rounded down to a millisecond; `rescale` to 1000 Hz rounds up."""
+    return samples * 1000 // rate_hz
+
+
 def ns_to_samples(ns: int, rate_hz: int) -> int:
     """The sample nearest to a moment (halves up)."""
     return (ns * rate_hz + NS_PER_S // 2) // NS_PER_S

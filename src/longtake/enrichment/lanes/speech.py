@@ -25,7 +25,7 @@ from longtake.media.decoded import DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS
 from longtake.model.errors import EngineError
 from longtake.model.session import LaneStatus, Session, Track, speaker_of
-from longtake.model.timeline import NS_PER_MS, RATE_HZ, ms_to_ns, ns_to_samples, rescale, samples_to_ns
+from longtake.model.timeline import NS_PER_MS, RATE_HZ, ms_to_ns, ns_to_samples, rescale, samples_to_ms, samples_to_ns
 from longtake.model.transcript import Entry
 from longtake.speech.cutter import Cut, Cutter
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
@@ -211,8 +211,9 @@ class SpeechLane:
         An entry that somebody corrected may stand where nothing was heard any more: it is found by its time.
         """
         keys = {s.entry_id: s.key for s in utterances.list_spoken(c, track.id, cursor, until)}
-        until_ms = None if until is None else until * 1000 // SPEECH_HZ
-        standing = {e.id: e for e in transcript.entries_heard(c, track.id, cursor * 1000 // SPEECH_HZ, until_ms)}
+        from_ms = samples_to_ms(cursor, SPEECH_HZ)
+        until_ms = None if until is None else samples_to_ms(until, SPEECH_HZ)
+        standing = {e.id: e for e in transcript.entries_heard(c, track.id, from_ms, until_ms)}
         spoken, entries = [], []
         for one in heard:
             entry = _entry(session, track, timeline, info, one, self._store.now_ms())
@@ -295,7 +296,7 @@ def _entry(
     recognition = heard.recognition
     if recognition is None or not recognition.text:
         return None
-    start_ms, end_ms = heard.cut.start * 1000 // SPEECH_HZ, -(-heard.cut.end * 1000 // SPEECH_HZ)
+    start_ms, end_ms = samples_to_ms(heard.cut.start, SPEECH_HZ), rescale(heard.cut.end, SPEECH_HZ, 1000)
     inside = timeline.around(ms_to_ns(start_ms), ms_to_ns(end_ms))
     indexes = [p.index for p in inside if p.start_ns < ms_to_ns(end_ms) and p.end_ns > ms_to_ns(start_ms)]
     return Entry(

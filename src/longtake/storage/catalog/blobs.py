@@ -86,9 +86,9 @@ def add_references(c: Connection, counts: Mapping[str, int]) -> None:
         c.execute(ADD_REFERENCES, [{"digest": sha256, "more": more} for sha256, more in counts.items()])
 
 
-def add_reference(c: Connection, sha256: str, count: int = 1) -> None:
+def add_reference(c: Connection, sha256: str) -> None:
     """One row more refers to these bytes."""
-    add_references(c, {sha256: count})
+    add_references(c, {sha256: 1})
 
 
 def release_references(c: Connection, counts: Mapping[str, int], at_ms: int) -> None:
