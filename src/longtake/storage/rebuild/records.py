@@ -32,6 +32,7 @@ class Records:
         self._done_bytes = 0
         self._all_bytes = sum(path.stat().st_size for path in (data / "packs").glob("*.pack"))
         self.session_of: dict[str, str] = {}
+        self._tracks_of: dict[str, set[str]] = {}
         self.mime_of: dict[str, str | None] = {}
         self.damaged: dict[str, tuple[str, str, int]] = {}
         self.purged: set[str] = set()
@@ -69,7 +70,7 @@ class Records:
 
     def _take_segment(self, pack: Path, found: Found) -> None:
         head: dict[str, Any] = found.head
-        self.session_of[head["track"]] = head["session"]
+        self._own(head["session"], head["track"])
         self.mime_of.setdefault(head["track"], head["type"])
         row = {
             "track_id": head["track"],
@@ -119,7 +120,7 @@ class Records:
         if kind == "session":
             row = {"last_activity_at_ms": row["created_at_ms"], "mix_settled": False, "revision": 0} | row
         elif kind == "track":
-            self.session_of[row["id"]] = row["session_id"]
+            self._own(row["session_id"], row["id"])
             row = {"state": TrackState.IDLE, "health": TrackHealth.HEALTHY, "metrics": {}} | row
         self.put(table, row)
 
@@ -129,12 +130,16 @@ class Records:
         gone = self.c.execute(delete(sessions).where(sessions.c.id == session_id)).rowcount
         self.c.execute(delete(tracks).where(tracks.c.session_id == session_id))
         self.result.deleted_sessions += gone
-        self.session_of = {track: owner for track, owner in self.session_of.items() if owner != session_id}
+        for track in self._tracks_of.pop(session_id, ()):
+            self.session_of.pop(track, None)
 
     def _delete_segments(self, session_id: str) -> None:
-        for track, owner in self.session_of.items():
-            if owner == session_id:
-                self.c.execute(delete(segments).where(segments.c.track_id == track))
+        for track in self._tracks_of.get(session_id, ()):
+            self.c.execute(delete(segments).where(segments.c.track_id == track))
+
+    def _own(self, session_id: str, track_id: str) -> None:
+        self.session_of[track_id] = session_id
+        self._tracks_of.setdefault(session_id, set()).add(track_id)
 
     def put_blob(self, sha256: str, size_bytes: int, store: str, key: str, offset: int) -> None:
         """Note where bytes lie; the first place that is found stays."""
