@@ -135,6 +135,25 @@ def test_lost_bytes_come_back_with_whoever_sends_them_again(tmp_path, size, left
     again.close()
 
 
+@pytest.mark.parametrize("left", [None, 40], ids=["gone", "cut"])
+def test_a_pack_that_is_lost_while_it_is_appended_to_takes_nothing_more(tmp_path, left):
+    station = Station(tmp_path / "data")
+    station.add_track()
+    station.put(0, sound("a"))
+    (pack,) = (station.folder / "packs").iterdir()
+    if left is None:
+        pack.unlink()
+    else:
+        os.truncate(pack, left)
+    assert station.put(1, sound("b")).is_new
+    assert not station.put(0, sound("a")).is_new
+    station.close()
+    again = Station(tmp_path / "data")
+    assert [again.stored(n) for n in (0, 1)] == [sound("a"), sound("b")]
+    audit(again)
+    again.close()
+
+
 def test_lost_bytes_that_come_twice_in_one_batch_are_stored_once(tmp_path):
     gate = Gate()
     station = Station(tmp_path / "data", in_transaction=gate)

@@ -111,7 +111,10 @@ class PackWriter:
 
     def _open(self) -> int:
         if self._fd is not None:
-            return self._fd
+            about = os.fstat(self._fd)
+            if about.st_nlink and about.st_size == self._end:
+                return self._fd
+            self.close()  # somebody has removed or cut it: what is appended would be lost with it
         # A number is never used again, also when its pack has been collected: somebody may still know it.
         last = max((int(path.stem) for path in self.folder.glob("*.pack")), default=0)
         last = max(last, self._last)
