@@ -148,18 +148,21 @@ class LocalBlobs:
         if start >= end:
             return b""
         parts = []
-        with self._open_lock:  # a pread takes microseconds; the lock keeps the descriptor from being closed under it
+        with self._open_lock:
             locator = self._where(locator)
+            with translated():
+                fd = os.dup(self._descriptor(locator))  # one of our own: the other may be closed while we read
+        try:
             at = locator.offset + start
             stop = locator.offset + end
-            fd = self._descriptor(locator)
             while at < stop:
-                with translated():
-                    part = os.pread(fd, stop - at, at)
+                part = self._disk.read_some(fd, stop - at, at)
                 if not part:
                     raise StorageFailed(f"{locator.store}/{locator.key} is shorter than what is recorded of it")
                 parts.append(part)
                 at += len(part)
+        finally:
+            os.close(fd)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def holds(self, locator: Locator) -> bool:

@@ -1,4 +1,4 @@
-"""The few calls by which bytes reach the disk, in one place, so that a test can make each of them fail.
+"""The few calls by which bytes reach the disk and come back, in one place, so that a test can make each of them fail.
 
 An `OSError` of theirs becomes `StorageFull` or `StorageFailed` here and nowhere else.
 """
@@ -59,6 +59,11 @@ class Disk:
     def write_some(self, fd: int, parts: Sequence[memoryview]) -> int:
         """Write at the file's end what the system takes at once; returns how much that was."""
         return os.writev(fd, parts)
+
+    def read_some(self, fd: int, size_bytes: int, at: int) -> bytes:
+        """Read at most so many bytes at an offset; none at the file's end."""
+        with translated():
+            return os.pread(fd, size_bytes, at)
 
     def flush(self, fd: int) -> None:
         """Return when the file's bytes survive a power cut. After a failure nothing may be assumed: never retry."""
