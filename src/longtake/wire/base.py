@@ -11,6 +11,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 """Times in requests lie between these: far enough from the ends of `datetime` for every offset."""
 MAX_COUNT = 10**6
+MAX_DESCRIPTION_BYTES = 3000
 MAX_MS = 366 * 24 * 3600 * 1000
 
 
@@ -64,6 +65,12 @@ def _is_within(at: datetime) -> datetime:
     return at
 
 
+def _short_text(text: str) -> str:
+    if len(text.encode(errors="replace")) > MAX_DESCRIPTION_BYTES:
+        raise ValueError(f"at most {MAX_DESCRIPTION_BYTES} bytes of UTF-8")
+    return is_unicode(text)
+
+
 Time = Annotated[
     AwareDatetime,
     PlainSerializer(iso, return_type=str, when_used="json"),
@@ -76,6 +83,7 @@ GivenTime = Annotated[Time, AfterValidator(_is_within)]
 Word = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(is_unicode)]
 """A tag, a topic, a name."""
 Title = Annotated[str, Field(max_length=500), AfterValidator(is_unicode)]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_BYTES), AfterValidator(_short_text)]
 Text = Annotated[str, Field(min_length=1, max_length=100_000), AfterValidator(is_unicode)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(is_unicode)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]

@@ -23,6 +23,7 @@ from longtake.model.session import (
 from longtake.wire.base import (
     Answer,
     Count,
+    Description,
     Identifier,
     Milliseconds,
     Request,
@@ -36,7 +37,6 @@ from longtake.wire.base import (
 from longtake.wire.tracks import TrackAnswer
 
 MAX_METADATA_BYTES = 10_000
-MAX_DESCRIPTION_BYTES = 3000
 MAX_AGENT_BYTES = 1500
 MAX_ERROR = 200
 """Characters of an error here; the track or the job has all of it."""
@@ -49,12 +49,6 @@ STATUS_OF_JOB = {
     JobState.FAILED: "failed",
     JobState.CANCELLED: "cancelled",
 }
-
-
-def _short_text(text: str) -> str:
-    if len(text.encode(errors="replace")) > MAX_DESCRIPTION_BYTES:
-        raise ValueError(f"at most {MAX_DESCRIPTION_BYTES} bytes of UTF-8")
-    return is_unicode(text)
 
 
 def _small_json(value: dict[str, object]) -> dict[str, object]:
@@ -70,7 +64,6 @@ def _not_an_import(recording_type: str) -> str:
     return recording_type
 
 
-Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_BYTES), AfterValidator(_short_text)]
 Words = Annotated[tuple[Word, ...], Field(max_length=50)]
 RecordingType = Annotated[
     Identifier, AfterValidator(_not_an_import), Field(description=f"Any word but `{UPLOAD}`, which is an import's.")
