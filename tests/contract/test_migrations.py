@@ -11,7 +11,7 @@ from sqlalchemy import CheckConstraint, create_engine, inspect
 
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.session import LaneStatus, Mode, Priority, SegmentStatus, TrackKind
-from longtake.storage import lookups
+from longtake.storage import lookups, tables_folder
 from longtake.storage.database import Database, alembic_config
 from longtake.storage.tables import metadata
 
@@ -63,6 +63,7 @@ def checks_of(db, table):
 def test_the_declared_tables_need_no_further_migration(migrated):
     with migrated.read() as c:
         context = MigrationContext.configure(c, opts={"include_name": lookups.is_ours})
+        assert {"watermark", "requests"} <= tables_folder.metadata.tables.keys()
         assert compare_metadata(context, metadata) == []
 
 

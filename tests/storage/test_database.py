@@ -8,7 +8,7 @@ from sqlalchemy import exc, insert, select
 
 from longtake.model.errors import StorageFailed, StorageFull, Unavailable
 from longtake.storage.database import Database, database_error
-from longtake.storage.tables import requests
+from longtake.storage.tables_folder import requests
 
 ROW = {"key": "a", "fingerprint": "0", "status": 200, "body": b"", "at_ms": 1}
 

@@ -1,4 +1,4 @@
-"""The tables of longtake, but for `tables_remarks` and `tables_lookups`. Migrations make the same; a test shows it.
+"""The tables of longtake, but for those of the other `tables_…`. Migrations make the same; a test shows it.
 
 Conventions: ids are UUID v4 as text; `…_at_ms` are milliseconds since the Unix epoch; digests are SHA-256 in hex;
 counters of segments stand on the track, so that a session's metadata never counts rows.
@@ -382,21 +382,4 @@ history = Table(
     Column("event", String(32), nullable=False),
     Column("actor", Text, nullable=False),
     Column("cause", Text),
-)
-
-watermark = Table(
-    "watermark",  # how many transactions went with an append to the packs
-    metadata,
-    Column("id", Integer, primary_key=True),  # 1
-    Column("commits", BigInteger, nullable=False),
-)
-
-requests = Table(
-    "requests",  # answers to POSTs that carried an Idempotency-Key
-    metadata,
-    Column("key", String(300), primary_key=True),
-    Column("fingerprint", DIGEST, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("at_ms", MS, nullable=False, index=True),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
-from longtake.storage.tables import requests
+from longtake.storage.tables_folder import requests
 
 KEPT_MS = 24 * 3600 * 1000
 
