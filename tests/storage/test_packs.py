@@ -9,8 +9,24 @@ import zlib
 import pytest
 
 from longtake.model.errors import StorageFailed, StorageFull
+from longtake.storage.blobs import StoreName
 from longtake.storage.disk import Disk
-from longtake.storage.packs import HEADER, MAGIC, Broken, Found, PackWriter, Record, scan, survey
+from longtake.storage.packs import (
+    AUDIO_DELETED,
+    BODY,
+    ELSEWHERE,
+    HEADER,
+    MAGIC,
+    PURGED,
+    SEGMENT,
+    TOMBSTONES,
+    Broken,
+    Found,
+    PackWriter,
+    Record,
+    scan,
+    survey,
+)
 from tests.storage.disks import FailingDisk, StutteringDisk
 
 RECORDS = [Record(head={"index": n, "type": "ümlaut"}, body=[b"%d" % n * 10, b"!"]) for n in range(3)]
@@ -181,3 +197,10 @@ def test_the_number_of_a_pack_is_never_used_twice(tmp_path):
     shutil.copy(tmp_path / "packs" / first, tmp_path / "packs" / "00000007.pack")
     name, _ = PackWriter(tmp_path / "packs", Disk()).append(RECORDS)
     assert name == "00000008.pack"
+
+
+def test_the_words_of_packs_that_there_are_never_change():
+    """A rebuild that did not know a tombstone would bring back what was deleted."""
+    assert {PURGED, AUDIO_DELETED} == TOMBSTONES == {"purged", "audio-deleted"}
+    assert (SEGMENT, BODY, ELSEWHERE) == ("segment", "body", "elsewhere")
+    assert [str(name) for name in StoreName] == ["packs", "derived", "files"]

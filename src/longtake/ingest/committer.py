@@ -23,16 +23,15 @@ from longtake.ingest.figures import Figures
 from longtake.model.errors import AudioDeleted, LongtakeError, NotFound, SegmentConflict, Trashed, Unavailable
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import LaneStatus, Receipt, Segment, SegmentStatus
-from longtake.storage.blobs import Blobs, Locator
+from longtake.storage.blobs import Blobs, Locator, StoreName
 from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.catalog import segments
 from longtake.storage.catalog.segments import Address
 from longtake.storage.database import Database
-from longtake.storage.packs import Record
+from longtake.storage.packs import ELSEWHERE, Record
 
 BATCH = 256
 BATCH_BYTES = 32 << 20
-DERIVED = "derived"
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +236,7 @@ class Committer:
         """Write a record for each segment, with the bytes of those that are not there; note where they lie."""
         known = blob_rows.locate(c, list({one.sha256 for _, one in (*new, *lost)}))
         # What can be made again may be dropped: an original is stored apart from it.
-        located = {digest for digest, at in known.items() if at.store != DERIVED and self._blobs.holds(at)}
+        located = {digest for digest, at in known.items() if at.store != StoreName.DERIVED and self._blobs.holds(at)}
         fresh: dict[str, Locator] = {}
         records: list[Record] = []
         packed: dict[str, int] = {}
@@ -252,7 +251,7 @@ class Committer:
                 records.append(_record(stored, one.parts))
         if fresh:
             self._blobs.sync()
-        places = self._blobs.append("packs", records)
+        places = self._blobs.append(StoreName.PACKS, records)
         fresh |= {digest: places[i] for digest, i in packed.items()}
         references = Counter(one.sha256 for _, one in new)
         blob_rows.insert_blobs(c, {digest: at for digest, at in fresh.items() if digest not in known}, references)
@@ -297,7 +296,7 @@ def check_address(addresses: dict[str, Address], track_id: str) -> Address:
 
 def _record(stored: Stored, body: Sequence[bytes]) -> Record:
     head = segments.head_of(stored.segment, stored.session_id)
-    return Record(head=head if body else head | {"body": "elsewhere"}, body=body)
+    return Record(head=head if body else head | {"body": ELSEWHERE}, body=body)
 
 
 def _receipt(segment: Segment, *, is_new: bool) -> Receipt:

@@ -20,13 +20,12 @@ from longtake.model.errors import IllegalTransition, JobActive, Unavailable
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Job, Session
 from longtake.sessions.work import Work
+from longtake.storage.blobs import StoreName
 from longtake.storage.catalog import deletion as rows
 from longtake.storage.catalog import jobs, sessions
-from longtake.storage.packs import Record
+from longtake.storage.packs import AUDIO_DELETED, PURGED, Record
 from longtake.storage.store import Store
 
-PURGED = "purged"
-AUDIO_DELETED = "audio-deleted"
 AT_ONCE = 100
 """Sessions of the trash that are looked for at a time."""
 MAX_REST_S = 0.1
@@ -180,7 +179,7 @@ class Deletion:
     def _bury(self, kind: str, session_id: str, at_ms: int) -> None:
         """Write the tombstone; it is durable when this returns."""
         record = Record(head={"kind": kind, "session": session_id, "at_ms": at_ms})
-        self._store.blobs.append("packs", [record])
+        self._store.blobs.append(StoreName.PACKS, [record])
 
     def _repeat(self, step: Callable[[Connection], int]) -> None:
         """Repeat a step until there is nothing left for it, or everything stops."""

@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -25,9 +26,20 @@ MAX_MOVES = 100_000
 """Old places of bytes that are remembered."""
 
 
+class StoreName(StrEnum):
+    """Where bytes may lie: folders of the data folder, and words of the database."""
+
+    PACKS = "packs"
+    DERIVED = "derived"  # packs of what can be made again
+    FILES = "files"  # of one body each
+
+
+IN_PACKS = (StoreName.PACKS, StoreName.DERIVED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locator:
-    """Where a blob lies: `store` is "packs", "derived" or "files"."""
+    """Where a blob lies; `store` is a `StoreName`."""
 
     store: str
     key: str
@@ -97,7 +109,7 @@ class LocalBlobs:
         self._new_id = new_id
         self.appends = 0
         """How often something was appended to the packs that cannot be made again."""
-        self._writers = {store: PackWriter(folder / store, disk) for store in ("packs", "derived")}
+        self._writers: dict[str, PackWriter] = {store: PackWriter(folder / store, disk) for store in IN_PACKS}
         self._locks = {store: threading.Lock() for store in self._writers}
         self._open_files: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._open_lock = threading.Lock()
@@ -105,7 +117,7 @@ class LocalBlobs:
         self._moved: OrderedDict[tuple[str, str, int], Locator] = OrderedDict()
         self.moves = 0
         """How often bytes have been moved: a locator that was kept from before should be looked up again."""
-        for name in ("files", "incoming"):
+        for name in (StoreName.FILES, "incoming"):
             (folder / name).mkdir(exist_ok=True)
         disk.flush_folder(folder)
         if os.access(folder.parent, os.R_OK):  # a folder whose name is lost takes everything in it along
@@ -119,7 +131,7 @@ class LocalBlobs:
 
     def _append(self, store: str, records: Sequence[Record]) -> list[Locator]:
         key, offsets = self._writers[store].append(records)
-        self.appends += store == "packs"
+        self.appends += store == StoreName.PACKS
         return [
             Locator(store=store, key=key, offset=offset, size_bytes=record.size_bytes)
             for record, offset in zip(records, offsets, strict=True)
@@ -138,10 +150,10 @@ class LocalBlobs:
                 self._pinned.subtract(pins)
 
     def stage(self) -> StagedFile:
-        return StagedFile(self.folder, self._new_id(), self._disk, lambda key: self._forget("files", key))
+        return StagedFile(self.folder, self._new_id(), self._disk, lambda key: self._forget(StoreName.FILES, key))
 
     def sync(self) -> None:
-        self._disk.flush_folder(self.folder / "files")
+        self._disk.flush_folder(self.folder / StoreName.FILES)
 
     def read(self, locator: Locator, start: int = 0, end: int | None = None) -> bytes:
         end = locator.size_bytes if end is None else min(end, locator.size_bytes)
@@ -207,11 +219,11 @@ class LocalBlobs:
     def withdraw_file(self, key: str) -> Path | None:
         """Take a file's name away, within the write transaction that decides it; returns what is left to be removed."""
         left = self.folder / "incoming" / f"{key}.gone.{self._new_id()}"
-        source = self.folder / "files" / key
+        source = self.folder / StoreName.FILES / key
         if not source.exists():
             return None
         self._disk.rename(source, left)
-        self._forget("files", key)
+        self._forget(StoreName.FILES, key)
         return left
 
     def remove_withdrawn(self, path: Path) -> None:
@@ -293,7 +305,7 @@ class StagedFile:
 
     def keep(self) -> Locator:
         key = self.digest()
-        target = self._folder / "files" / key
+        target = self._folder / StoreName.FILES / key
         if self._kept is not None:
             if _size_bytes(target) < self.size_bytes:  # its transaction was rolled back, then it was collected
                 raise StorageFailed(f"files/{key} is not there any more: send it again")
@@ -306,7 +318,7 @@ class StagedFile:
             self._disk.rename(self._path, target)
             self._close()
             self._named(key)
-        self._kept = Locator(store="files", key=key, offset=0, size_bytes=self.size_bytes)
+        self._kept = Locator(store=StoreName.FILES, key=key, offset=0, size_bytes=self.size_bytes)
         return self._kept
 
     def discard(self) -> None:

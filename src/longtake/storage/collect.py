@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection
 
-from longtake.storage.blobs import LocalBlobs
+from longtake.storage.blobs import LocalBlobs, StoreName
 from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.compact import Compactor
 from longtake.storage.database import Database
@@ -27,7 +27,6 @@ AT_ONCE = 250
 ROUND = 50_000
 """Orphans that are compared with all rows at a time."""
 MAX_REST_S = 0.1
-FILES = "files"
 
 log = structlog.get_logger()
 
@@ -116,7 +115,7 @@ class Collector:
                 del sizes[sha256]
             if dry_run:
                 removed |= sizes
-                files = (one for _, one in found if one.locator.store == FILES and one.sha256 in sizes)
+                files = (one for _, one in found if one.locator.store == StoreName.FILES and one.sha256 in sizes)
                 freed_bytes += sum(one.locator.size_bytes for one in files)
                 continue
             for part in parts_of(list(sizes)):
@@ -125,14 +124,15 @@ class Collector:
                 with self.step(unchecked=True) as c:
                     gone = blob_rows.remove_orphans(c, part, before_ms)
                 removed |= {one.sha256: one.locator.size_bytes for one in gone}
-                freed_bytes += self._remove_files([one.locator.key for one in gone if one.locator.store == FILES])
+                of_files = [one.locator.key for one in gone if one.locator.store == StoreName.FILES]
+                freed_bytes += self._remove_files(of_files)
         return removed, freed_bytes
 
     def _nameless(self, before_ms: int, dry_run: bool) -> tuple[dict[str, int], int]:
         """Remove files that no row names."""
         removed: dict[str, int] = {}
         freed_bytes = 0
-        names = [entry.name for entry in os.scandir(self._blobs.folder / FILES)]
+        names = [entry.name for entry in os.scandir(self._blobs.folder / StoreName.FILES)]
         for part in parts_of(names):
             if self._stopping.is_set():
                 break
@@ -140,8 +140,8 @@ class Collector:
                 known = blob_rows.locate(c, part)
             found: dict[str, int] = {}
             for name in part:
-                if name not in known or known[name].store != FILES:
-                    about = (self._blobs.folder / FILES / name).stat()
+                if name not in known or known[name].store != StoreName.FILES:
+                    about = (self._blobs.folder / StoreName.FILES / name).stat()
                     if about.st_mtime_ns // 1_000_000 <= before_ms:
                         found[name] = about.st_size
             removed |= found
@@ -154,7 +154,7 @@ class Collector:
             return 0
         with self.step() as c:
             known = blob_rows.locate(c, names)
-            strays = [name for name in names if name not in known or known[name].store != FILES]
+            strays = [name for name in names if name not in known or known[name].store != StoreName.FILES]
             withdrawn = [path for name in strays if (path := self._blobs.withdraw_file(name)) is not None]
         freed_bytes = 0
         for path in withdrawn:  # outside the transaction: a large file takes its time

@@ -19,18 +19,14 @@ import structlog
 from sqlalchemy import Connection, select
 
 from longtake.model.errors import NotFound, StorageFailed
-from longtake.storage.blobs import LocalBlobs, Locator
+from longtake.storage.blobs import IN_PACKS, LocalBlobs, Locator, StoreName
 from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.catalog.segments import head_of, segments_of_bytes
 from longtake.storage.database import Database
 from longtake.storage.journal import KINDS, note
-from longtake.storage.packs import ELSEWHERE, HEADER, Broken, Found, Record, survey
+from longtake.storage.packs import BODY, ELSEWHERE, HEADER, SEGMENT, TOMBSTONES, Broken, Found, Record, survey
 from longtake.storage.tables import segments, sessions, tracks
 
-PACKS = "packs"
-STORES = (PACKS, "derived")
-ANONYMOUS = "body"
-TOMBSTONES = frozenset({"purged", "audio-deleted"})
 LOOK_AT = 500
 """Records that are looked up at a time."""
 COPY_BYTES = 1 << 20
@@ -105,7 +101,7 @@ class Compactor:
     def compact(self, before_ms: int, *, dry_run: bool = False) -> tuple[int, int]:
         """Go through the packs that were finished before a moment; returns how many went, and the room they took."""
         count = freed_bytes = 0
-        for store in STORES:
+        for store in IN_PACKS:
             if not dry_run:
                 self._finish_current(store)
             with self._step():
@@ -244,7 +240,7 @@ def living(
         is_here = locator is not None and (locator.store, locator.key, locator.offset) == (store, pack.name, one.offset)
         return locator if is_here else None
 
-    if store != PACKS:
+    if store != StoreName.PACKS:
         return [
             Living(head=one.head, body=here, moved=str(one.head["sha256"]))
             for one in found
@@ -271,10 +267,10 @@ def living(
             sha256 = str(one.head["sha256"])
             head = one.head if one.head.get("id") in segment_ids else owners.get(sha256, _anonymous(sha256, one))
             alive.append(Living(head=head, body=here, moved=sha256))
-        elif kind == "segment":
+        elif kind == SEGMENT:
             if one.head["id"] in segment_ids:
                 alive.append(Living(head=one.head | {"body": ELSEWHERE}))
-        elif kind != ANONYMOUS and (session_id is None or session_id in session_ids):
+        elif kind != BODY and (session_id is None or session_id in session_ids):
             body = Locator(store=store, key=pack.name, offset=one.offset, size_bytes=one.size_bytes)
             alive.append(Living(head=one.head, body=body if one.size_bytes else None))
     return alive
@@ -282,7 +278,7 @@ def living(
 
 def _there(c: Connection, heads: Iterable[Mapping[str, object]]) -> set[str]:
     """The ids of those segments that there are."""
-    ids = [str(head["id"]) for head in heads if head.get("kind") == "segment"]
+    ids = [str(head["id"]) for head in heads if head.get("kind") == SEGMENT]
     query = (
         select(segments.c.id)
         .join(tracks, tracks.c.id == segments.c.track_id)
@@ -316,4 +312,4 @@ def _still_there(
 
 def _anonymous(sha256: str, one: Found) -> dict[str, object]:
     """Of bytes that only what was made has, or nobody any more: they have their time of grace."""
-    return {"kind": ANONYMOUS, "sha256": sha256, "size": one.size_bytes}
+    return {"kind": BODY, "sha256": sha256, "size": one.size_bytes}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Table, and_, select
 
-from longtake.storage.blobs import Blobs
+from longtake.storage.blobs import Blobs, StoreName
 from longtake.storage.packs import Record
 from longtake.storage.tables import entries, history, participants, session_tags, sessions, tracks
 from longtake.storage.tables_remarks import markers, phase_changes, summaries
@@ -113,7 +113,7 @@ class Journal:
         """
         noted = c.info.get(NOTED)
         if noted:
-            self._blobs.append("packs", [_record(c, *one) for one in noted])
+            self._blobs.append(StoreName.PACKS, [_record(c, *one) for one in noted])
 
 
 def _record(c: Connection, kind: str, session_id: str, key: tuple[object, ...]) -> Record:

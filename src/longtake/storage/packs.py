@@ -31,6 +31,13 @@ READ_BYTES = 1 << 20
 """How much is read at a time."""
 ELSEWHERE = "elsewhere"
 """The `body` in a head whose bytes do not follow it."""
+SEGMENT = "segment"
+BODY = "body"
+"""The `kind` of bytes that were moved apart from what names them."""
+PURGED = "purged"
+AUDIO_DELETED = "audio-deleted"
+TOMBSTONES = frozenset({PURGED, AUDIO_DELETED})
+"""The `kind` of what was deleted: a session, or its recordings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

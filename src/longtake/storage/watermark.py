@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from longtake.model.errors import DatabaseOutdated
-from longtake.storage.blobs import LocalBlobs
+from longtake.storage.blobs import LocalBlobs, StoreName
 from longtake.storage.database import Database
 from longtake.storage.journal import Journal
 
@@ -91,7 +91,7 @@ def check_there(data: Path) -> None:
     path = data / "longtake.db"
     if path.exists() and path.stat().st_size:
         return
-    if told(data) or any((data / "packs").glob("*.pack")):
+    if told(data) or any((data / StoreName.PACKS).glob("*.pack")):
         raise DatabaseOutdated(f"{data} holds recordings, and their database is gone")
 
 

@@ -12,6 +12,7 @@ from longtake.model.lifecycle import SessionState
 from longtake.model.session import LaneStatus, Segment, SegmentStatus, TrackKind, segment_status
 from longtake.model.timeline import Place
 from longtake.storage.catalog.sessions import decode_cursor, encode_cursor
+from longtake.storage.packs import SEGMENT
 from longtake.storage.prepared import Prepared
 from longtake.storage.tables import segments, sessions, tracks
 
@@ -237,7 +238,7 @@ def failed_segments(c: Connection, session_id: str) -> list[Segment]:
 def head_of(segment: Segment, session_id: str) -> dict[str, object]:
     """What the packs say of a segment: enough to make its row anew."""
     return {
-        "kind": "segment",
+        "kind": SEGMENT,
         "id": segment.id,
         "session": session_id,
         "track": segment.track_id,

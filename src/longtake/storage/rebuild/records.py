@@ -13,8 +13,19 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from longtake.model.lifecycle import TrackHealth, TrackState
 from longtake.model.session import LaneStatus, SegmentStatus
+from longtake.storage.blobs import StoreName
 from longtake.storage.journal import KINDS
-from longtake.storage.packs import ELSEWHERE, Broken, Found, digest_of, survey
+from longtake.storage.packs import (
+    AUDIO_DELETED,
+    BODY,
+    ELSEWHERE,
+    PURGED,
+    SEGMENT,
+    Broken,
+    Found,
+    digest_of,
+    survey,
+)
 from longtake.storage.rebuild.result import Rebuilt
 from longtake.storage.tables import blobs, segments, sessions, tracks
 
@@ -30,7 +41,7 @@ class Records:
         self.c = c
         self._progress = progress
         self._done_bytes = 0
-        self._all_bytes = sum(path.stat().st_size for path in (data / "packs").glob("*.pack"))
+        self._all_bytes = sum(path.stat().st_size for path in (data / StoreName.PACKS).glob("*.pack"))
         self.session_of: dict[str, str] = {}
         self._tracks_of: dict[str, set[str]] = {}
         self.mime_of: dict[str, str | None] = {}
@@ -40,7 +51,7 @@ class Records:
 
     def read(self) -> None:
         """Read all packs; at a record's end nothing of it is kept in memory."""
-        for pack in sorted((self.data / "packs").glob("*.pack"), key=lambda path: int(path.stem)):
+        for pack in sorted((self.data / StoreName.PACKS).glob("*.pack"), key=lambda path: int(path.stem)):
             began = self._done_bytes
             for one in survey(pack):
                 if isinstance(one, Broken):
@@ -55,13 +66,13 @@ class Records:
         kind, session_id = found.head.get("kind"), found.head.get("session")
         if session_id in self.purged:
             return
-        if kind == "segment":
+        if kind == SEGMENT:
             self._take_segment(pack, found)
-        elif kind == "body":  # bytes that were moved apart from what names them
+        elif kind == BODY:  # bytes that were moved apart from what names them
             self._take_body(pack, found)
-        elif kind == "purged":
+        elif kind == PURGED:
             self._delete_session(str(session_id))
-        elif kind == "audio-deleted":
+        elif kind == AUDIO_DELETED:
             self._delete_segments(str(session_id))
             at_ms = found.head.get("at_ms")
             self.c.execute(update(sessions).where(sessions.c.id == session_id).values(audio_deleted_at_ms=at_ms))
@@ -94,7 +105,7 @@ class Records:
         head: dict[str, Any] = found.head
         if head.get("body") == ELSEWHERE:
             return
-        at = ("packs", pack.name, found.offset)
+        at = (StoreName.PACKS, pack.name, found.offset)
         if digest_of(pack, found.offset, found.size_bytes) == head["sha256"]:
             self.put_blob(head["sha256"], head["size"], *at)
         else:

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.session import Mode, Priority, TrackKind
+from longtake.storage.blobs import StoreName
 from longtake.storage.journal import KINDS
 from longtake.storage.packs import digest_of
 from longtake.storage.rebuild.records import Records
@@ -51,13 +52,13 @@ class _Settling:
         known = select(blobs.c.sha256)
         wanted = select(segments.c.sha256, segments.c.size_bytes).where(segments.c.sha256.not_in(known)).distinct()
         for row in self._c.execute(wanted).all():
-            path = self._records.data / "files" / row.sha256
+            path = self._records.data / StoreName.FILES / row.sha256
             why = None
             if path.exists() and digest_of(path, 0, path.stat().st_size) == row.sha256:
-                self._records.put_blob(row.sha256, row.size_bytes, "files", row.sha256, 0)
+                self._records.put_blob(row.sha256, row.size_bytes, StoreName.FILES, row.sha256, 0)
             elif path.exists():
                 why = "its bytes are damaged"
-                self._records.put_blob(row.sha256, row.size_bytes, "files", row.sha256, 0)
+                self._records.put_blob(row.sha256, row.size_bytes, StoreName.FILES, row.sha256, 0)
             elif row.sha256 in self._records.damaged:
                 why = "its bytes are damaged"
                 self._records.put_blob(row.sha256, row.size_bytes, *self._records.damaged[row.sha256])
@@ -73,8 +74,8 @@ class _Settling:
                 ref_count=select(func.count()).where(segments.c.sha256 == blobs.c.sha256).scalar_subquery()
             )
         )
-        files = self._c.execute(select(func.count()).where(blobs.c.store == "files")).scalar_one()
-        folder = self._records.data / "files"
+        files = self._c.execute(select(func.count()).where(blobs.c.store == StoreName.FILES)).scalar_one()
+        folder = self._records.data / StoreName.FILES
         self._result.unreferenced_files = sum(1 for _ in folder.iterdir()) - files if folder.exists() else 0
 
     def _lose(self, sha256: str, why: str) -> None:

@@ -16,14 +16,15 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Select, Table, and_, func, or_, select
 
 from longtake.model.session import SegmentStatus
+from longtake.storage.blobs import IN_PACKS, StoreName
 from longtake.storage.database import Database
-from longtake.storage.packs import ELSEWHERE, Broken, digest_of, survey
+from longtake.storage.packs import ELSEWHERE, SEGMENT, Broken, digest_of, survey
 from longtake.storage.tables import artifacts, blobs, blocks, segments, sessions, tracks
 from longtake.storage.verify.result import Damage, Verified, What
 
 AT_ONCE = 500
 UNTOLD = "the packs do not tell of it: after a loss of the database it would not come back"
-COPIED = ("packs", "files")
+COPIED = (StoreName.PACKS, StoreName.FILES)
 
 
 def check_packs(data: Path, db: Database, found: Verified, began_ms: int) -> None:
@@ -34,13 +35,13 @@ def check_packs(data: Path, db: Database, found: Verified, began_ms: int) -> Non
     wanted = {one.sha256: one.place for one in found.damaged if one.what is What.SEGMENT}
     copies: dict[str, tuple[str, str, int]] = {}
     for sha256 in wanted:
-        path = data / "files" / str(sha256)
+        path = data / StoreName.FILES / str(sha256)
         with suppress(OSError):
             if digest_of(path, 0, path.stat().st_size) == sha256:
-                copies[str(sha256)] = ("files", str(sha256), 0)
+                copies[str(sha256)] = (StoreName.FILES, str(sha256), 0)
     with closing(sqlite3.connect("")) as told:  # on the disk, and gone when it is closed
         told.execute("CREATE TABLE told (id TEXT PRIMARY KEY) WITHOUT ROWID")
-        for store in ("packs", "derived"):
+        for store in IN_PACKS:
             for pack in packs_of(data / store):
                 # One that is gone was collected, its living records lie in a later one; of one that cannot be read,
                 # what it should tell is untold, and the bytes in it have been reported.
@@ -52,7 +53,7 @@ def check_packs(data: Path, db: Database, found: Verified, began_ms: int) -> Non
                             continue
                         found.records += 1
                         head = one.head
-                        if store == "packs":
+                        if store == StoreName.PACKS:
                             told.execute("INSERT OR IGNORE INTO told VALUES (?)", (_name(head),))
                         digest, place = head.get("sha256"), (store, pack.name, one.offset)
                         is_copy = digest in wanted and head.get("body") != ELSEWHERE and store in COPIED
@@ -73,7 +74,7 @@ def packs_of(folder: Path) -> Iterator[Path]:
 
 def _name(head: dict[str, object]) -> str:
     """Of what a record tells."""
-    if head.get("kind") == "segment":
+    if head.get("kind") == SEGMENT:
         return f"segment {head['id']}"
     key = head.get("key")
     return f"{head.get('kind')} {key[0] if isinstance(key, list) and key else head.get('session')}"
@@ -128,11 +129,12 @@ def _with_copy(damage: Damage, copies: dict[str, tuple[str, str, int]]) -> Damag
 
 def list_unreferenced(data: Path, db: Database, found: Verified) -> None:
     """Files and bytes in packs that no row names: left by a crash or a deletion, for the collector."""
-    folder = data / "files"
+    folder = data / StoreName.FILES
     names = iter(sorted(path.name for path in folder.iterdir())) if folder.exists() else iter(())
     while part := list(islice(names, AT_ONCE)):
         with db.read() as c:
-            known = set(c.execute(select(blobs.c.key).where(blobs.c.store == "files", blobs.c.key.in_(part))).scalars())
+            named = (blobs.c.store == StoreName.FILES, blobs.c.key.in_(part))
+            known = set(c.execute(select(blobs.c.key).where(*named)).scalars())
         for name in part:
             if name not in known:
                 with suppress(FileNotFoundError):  # collected meanwhile

@@ -7,8 +7,9 @@ import hashlib
 from sqlalchemy import Connection, delete, func, select, update
 
 from longtake.model.session import SegmentStatus
-from longtake.storage.blobs import LocalBlobs, Locator
+from longtake.storage.blobs import LocalBlobs, Locator, StoreName
 from longtake.storage.catalog import blobs as blob_rows
+from longtake.storage.catalog.segments import head_of, segment_of
 from longtake.storage.database import Database
 from longtake.storage.journal import KINDS, note
 from longtake.storage.packs import ELSEWHERE, Record
@@ -74,30 +75,19 @@ def _tell(c: Connection, stored: LocalBlobs, damage: Damage) -> None:
 
 
 def _tell_segment(c: Connection, stored: LocalBlobs, damage: Damage) -> None:
+    assert damage.session_id is not None
     where = (segments.c.track_id == damage.track_id, segments.c.number == damage.index)
     row = c.execute(select(segments).where(*where)).one_or_none()
     if row is None:
         return
     at = blob_rows.get_locator(c, row.sha256)
-    head: dict[str, object] = {
-        "kind": "segment",
-        "id": row.id,
-        "session": damage.session_id,
-        "track": row.track_id,
-        "index": row.number,
-        "start_ms": row.start_ms,
-        "duration_ms": row.duration_ms,
-        "type": row.mime_type,
-        "sha256": row.sha256,
-        "size": row.size_bytes,
-        "stored_at_ms": row.stored_at_ms,
-    }
-    body = stored.read(at) if at.store == "packs" else b""
+    head = head_of(segment_of(row), damage.session_id)
+    body = stored.read(at) if at.store == StoreName.PACKS else b""
     if hashlib.sha256(body).hexdigest() == row.sha256:
-        (at,) = stored.append("packs", [Record(head=head, body=[body])])
+        (at,) = stored.append(StoreName.PACKS, [Record(head=head, body=[body])])
         blob_rows.relocate_blobs(c, {row.sha256: at})
     else:
-        stored.append("packs", [Record(head=head | {"body": ELSEWHERE})])
+        stored.append(StoreName.PACKS, [Record(head=head | {"body": ELSEWHERE})])
 
 
 def _count(c: Connection, damage: Damage) -> None:
