@@ -63,7 +63,7 @@ def checks_of(db, table):
 def test_the_declared_tables_need_no_further_migration(migrated):
     with migrated.read() as c:
         context = MigrationContext.configure(c, opts={"include_name": lookups.is_ours})
-        assert {"watermark", "requests"} <= tables_folder.metadata.tables.keys()
+        assert {tables_folder.watermark.name, tables_folder.requests.name} <= metadata.tables.keys()
         assert compare_metadata(context, metadata) == []
 
 

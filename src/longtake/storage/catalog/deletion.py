@@ -23,12 +23,12 @@ from longtake.storage.tables import (
     blocks,
     entries,
     recognitions,
-    requests,
     segments,
     sessions,
     tracks,
     utterances,
 )
+from longtake.storage.tables_folder import requests
 from longtake.storage.tables_remarks import markers
 
 AT_ONCE = 250
