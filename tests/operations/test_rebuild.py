@@ -1,16 +1,13 @@
 """The database is deleted, and comes back from the packs: the same sessions, bytes, words."""
 
 import hashlib
-import shutil
 import sqlite3
-from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from longtake.model.errors import Conflict
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Mode, TrackKind
 from longtake.runtime import new_id, now_ms
@@ -252,100 +249,6 @@ def test_one_that_is_killed_before_its_end_is_begun_again(tmp_path):
     with sqlite3.connect(data / "longtake.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
-
-
-class Killed(BaseException):
-    """The process is gone: nothing of it goes on."""
-
-
-class KillingDisk(Disk):
-    """Kills before one of the calls that change names: `at` counts them from 0."""
-
-    def __init__(self, at):
-        self.left = at
-
-    def _step(self):
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
-
-    def link(self, source, target):
-        self._step()
-        super().link(source, target)
-
-    def rename(self, source, target):
-        self._step()
-        super().rename(source, target)
-
-    def remove(self, path):
-        self._step()
-        super().remove(path)
-
-    def flush_folder(self, folder):
-        self._step()
-        super().flush_folder(folder)
-
-
-def titles(path):
-    """Of a database, by SQLite alone."""
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return {title for (title,) in connection.execute("SELECT title FROM sessions")}
-
-
-@pytest.fixture(scope="module")
-def cut_off(tmp_path_factory):
-    """A folder as kill -9 leaves it: what was committed is in the database's log. The packs know one session less."""
-    data = tmp_path_factory.mktemp("cut") / "data"
-    with running(data, with_engine=False) as runtime:
-        runtime.sessions.create(NewSession(title="told"))
-        runtime.store.db.before_commit = lambda c: None
-        runtime.sessions.create(NewSession(title="untold"))
-        shutil.copytree(data, data.with_name("left"))
-    return data.with_name("left")
-
-
-def test_killed_at_any_step_there_is_a_whole_database_with_no_log_but_its_own(cut_off, tmp_path):
-    is_over, at = False, 0
-    while not is_over:
-        data, image = tmp_path / f"data{at}", tmp_path / f"image{at}"
-        shutil.copytree(cut_off, data)
-        (data / "engine.db").write_bytes(b"the engine's")
-        assert (data / "longtake.db-wal").stat().st_size
-        try:
-            rebuild(data, disk=KillingDisk(at), now_ms=now_ms, new_id=new_id)
-            is_over = True
-        except Killed:
-            at += 1
-        assert (data / "longtake.db").stat().st_size
-        shutil.copytree(data, image)
-        found = titles(image / "longtake.db")
-        assert found == ({"told"} if is_over else found & {"told", "untold"})
-        aside = [titles(path) for path in image.glob("longtake.db.before-*") if "-wal" not in path.name]
-        assert {"told", "untold"} in [found, *aside]
-        again(data)
-        assert titles(data / "longtake.db") == {"told"}
-    assert at > 5, "the steps are not those that this test cuts"
-
-
-def test_a_new_database_whose_log_cannot_be_folded_in_is_not_put_in_place(cut_off, tmp_path):
-    """As on a disk that has room for the log and none for the copy: whoever closes it is not told."""
-    data = tmp_path / "data"
-    shutil.copytree(cut_off, data)
-    readers: list[sqlite3.Connection] = []
-
-    def look(done, total):
-        if not readers:
-            readers.append(sqlite3.connect(data / "rebuilding.db"))
-            readers[0].execute("BEGIN")
-            readers[0].execute("SELECT count(*) FROM sessions").fetchone()
-
-    with pytest.raises(Conflict):
-        again(data, progress=look)
-    readers[0].close()
-    assert titles(data / "longtake.db") == {"told", "untold"}
-    again(data)
-    assert titles(data / "longtake.db") == {"told"}
 
 
 STEPS = st.lists(
