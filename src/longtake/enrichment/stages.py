@@ -25,10 +25,9 @@ from longtake.storage.catalog import jobs, sessions, tracks, transcript
 from longtake.storage.store import Store
 
 WAIT_S = 0.25
-REST, MIN_REST_S, MAX_REST_S = 0.02, 0.05, 0.2
-"""Between two looks of a job that waits for lanes: a share of the time that it waits already, within bounds."""
-"""Between two looks at the lanes, which may end their runs much faster."""
 """How long a stage may wait before it looks whether it was cancelled."""
+REST, MIN_REST_S, MAX_REST_S = 0.02, 0.05, 0.2
+"""Between two looks at the lanes, which may end their runs much faster: a share of the time waited, within bounds."""
 
 AUTO_ENGINE = "auto"
 
