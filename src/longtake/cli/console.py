@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from longtake.settings import Settings
 
 FAILED = 1
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The data folder; by default ./longtake-data.")
@@ -58,11 +62,23 @@ def settings_of(**flags: Any) -> Settings:
 
 def print_json(value: object) -> None:
     """Print plain values as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    typer.echo(_UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def say(text: str = "") -> None:
+    """Print a line. Its titles, names and words come from anywhere: what would steer the terminal is made harmless."""
+    typer.echo(harmless(text))
+
+
+def harmless(text: str) -> str:
+    """On one line, without control characters, bytes that are no text and what turns the direction of writing."""
+    return _UNSAFE.sub(lambda found: " " if found[0].isspace() else "\N{REPLACEMENT CHARACTER}", text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under headings, as wide as they are: a terminal may cut them, a pipe must not."""
+    rows = [[harmless(cell) for cell in row] for row in rows]
     widths = [max(len(row[number]) for row in [columns, *rows]) for number in range(len(columns))]
     for row in [columns, *rows]:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -70,26 +86,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def note(text: str) -> None:
     """Say something beside the output: on standard error."""
-    typer.echo(text, err=True)
+    typer.echo(harmless(text), err=True)
 
 
 def clock(ms: int) -> str:
     """A length or a moment as h:mm:ss."""
     seconds = ms // 1000
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-
-
-def log_to_stderr(level: str) -> None:
-    """Have logs on standard error; standard output belongs to results."""
-    import logging
-
-    import structlog
-
-    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def quiet_logs() -> None:

@@ -17,6 +17,7 @@ from longtake.cli.console import (
     note,
     print_json,
     quiet_logs,
+    say,
     settings_of,
     stoppable,
 )
@@ -57,10 +58,11 @@ def demo(data: DataOption = None, server: ServerOption = None, as_json: JsonOpti
         print_json(session.model_dump(mode="json") | {"transcript": [e.model_dump(mode="json") for e in entries]})
     else:
         for entry in entries:
-            typer.echo(f"{clock(entry.start_ms)}  {entry.speaker}: {entry.text}")
-        typer.echo(f"\nIt is session {session.id}.")
+            say(f"{clock(entry.start_ms)}  {entry.speaker}: {entry.text}")
+        say()
+        say(f"It is session {session.id}.")
         where = f"open {url}" if url else f"run `longtake serve --data {settings.data}` and open the page it prints"
-        typer.echo(f"To play it, {where}; `longtake sessions show {session.id[:8]}` shows it here.")
+        say(f"To play it, {where}; `longtake sessions show {session.id[:8]}` shows it here.")
     if job.status is not JobState.COMPLETED:
         note(f"longtake: processing_failed: {job.error or job.status.value}")
         raise typer.Exit(FAILED)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from longtake.cli.console import FAILED, DataOption, JsonOption, print_json, quiet_logs, settings_of
+from longtake.cli.console import FAILED, DataOption, JsonOption, print_json, quiet_logs, say, settings_of
 
 EXAMPLE = "Example: longtake doctor --data /srv/longtake"
 
@@ -28,9 +28,9 @@ def doctor(data: DataOption = None, as_json: JsonOption = False) -> None:
         print_json({"wrong": wrong, "findings": [asdict(one) for one in found]})
     else:
         for one in found:
-            typer.echo(f"{one.level.value:<8}{one.check}: {one.text}")
+            say(f"{one.level.value:<8}{one.check}: {one.text}")
             if one.remedy is not None:
-                typer.echo(f"{'':<8}$ {one.remedy}")
-        typer.echo("Nothing is wrong." if not wrong else f"{wrong} things are wrong.")
+                say(f"{'':<8}$ {one.remedy}")
+        say("Nothing is wrong." if not wrong else f"{wrong} things are wrong.")
     if wrong:
         raise typer.Exit(FAILED)

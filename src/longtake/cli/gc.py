@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from longtake.cli.console import DataOption, JsonOption, ServerOption, print_json
+from longtake.cli.console import DataOption, JsonOption, ServerOption, print_json, say
 
 EXAMPLE = "Example: longtake gc --older-than 24h"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -34,7 +34,7 @@ def gc(
         print_json(done.model_dump(mode="json"))
         return
     verb = "would be removed" if dry_run else "removed"
-    typer.echo(f"{done.deleted} bodies of {done.bytes} bytes {verb}: {done.freed_bytes} bytes of the disk")
+    say(f"{done.deleted} bodies of {done.bytes} bytes {verb}: {done.freed_bytes} bytes of the disk")
 
 
 def duration(text: str) -> timedelta:

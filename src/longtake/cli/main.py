@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 import longtake
 from longtake.cli import demo, doctor, gc, models, process, rebuild, serve, sessions, upload, verify
-from longtake.cli.console import FAILED
+from longtake.cli.console import FAILED, note, say
 from longtake.cli.problems import line_of, line_of_misuse, line_of_surprise, line_of_system
 from longtake.model.errors import LongtakeError
 
@@ -45,7 +45,7 @@ app.add_typer(models.app, name="models")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"longtake {longtake.__version__}")
+        say(f"longtake {longtake.__version__}")
         raise typer.Exit
 
 
@@ -87,5 +87,5 @@ def main() -> None:
 
 
 def _fail(line: str, code: int) -> int:
-    typer.echo(line, err=True)
+    note(line)
     return code

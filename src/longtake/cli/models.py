@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from longtake.cli.console import DataOption, JsonOption, print_json, print_table, settings_of
+from longtake.cli.console import DataOption, JsonOption, print_json, print_table, say, settings_of
 from longtake.cli.progress import stages
 
 app = typer.Typer(
@@ -57,7 +57,7 @@ def install_model(
     if as_json:
         print_json({"engine": info.name, "model": info.model, "installed": True, "is_draft": info.is_draft})
     else:
-        typer.echo(f"{info.name} is installed; from now on it is used unless another is chosen.")
+        say(f"{info.name} is installed; from now on it is used unless another is chosen.")
 
 
 @app.command("remove", epilog="Example: longtake models remove tiny")
@@ -71,4 +71,4 @@ def remove_model(
     settings = settings_of(data=data)
     short = name.removeprefix("whisper:")
     remove(short, settings.models)
-    typer.echo(f"whisper:{short} is removed.")
+    say(f"whisper:{short} is removed.")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from longtake.cli.console import note
+from longtake.cli.console import harmless, note
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -42,8 +42,8 @@ class Bars:
         if stage not in self._bars:
             for bar in self._bars.values():
                 self._progress.update(bar, completed=1.0, remark="")
-            self._bars[stage] = self._progress.add_task(stage, total=1.0, remark=remark)
-        self._progress.update(self._bars[stage], completed=part, remark=remark)
+            self._bars[stage] = self._progress.add_task(stage, total=1.0, remark="")
+        self._progress.update(self._bars[stage], completed=part, remark=harmless(remark))
 
 
 class Lines:
@@ -72,7 +72,8 @@ def stages() -> Iterator[Stages]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[remark]}"), console=Console(stderr=True)) as progress:
+    remark = TextColumn("{task.fields[remark]}", markup=False)
+    with Progress(*columns, remark, console=Console(stderr=True)) as progress:
         yield Bars(progress)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longtake.cli.console import FAILED, DataOption, JsonOption, note, print_json, quiet_logs, settings_of
+from longtake.cli.console import FAILED, DataOption, JsonOption, note, print_json, quiet_logs, say, settings_of
 from longtake.cli.measured import measured
 from longtake.model.errors import Conflict, NotFound
 
@@ -72,18 +72,18 @@ def is_sound(path: Path) -> bool:
 
 
 def _print(result: Rebuilt) -> None:
-    typer.echo(f"{result.sessions} sessions with {result.segments} segments ({result.size_bytes} bytes) are back.")
+    say(f"{result.sessions} sessions with {result.segments} segments ({result.size_bytes} bytes) are back.")
     for name in result.moved_to:
-        typer.echo(f"The old one is kept as {name}.")
+        say(f"The old one is kept as {name}.")
     for session_id in result.unnamed[:SHOWN]:
-        typer.echo(f"{session_id}: only its segments are known: title, kinds of tracks and people did not return")
+        say(f"{session_id}: only its segments are known: title, kinds of tracks and people did not return")
     for one in result.lost[:SHOWN]:
-        typer.echo(f"{one.session_id} track {one.track_id} segment {one.index}: {one.why}")
+        say(f"{one.session_id} track {one.track_id} segment {one.index}: {one.why}")
     for pack, offset, size in result.broken[:SHOWN]:
-        typer.echo(f"packs/{pack}: {size} bytes at {offset} are no record: damaged, or what a crash cut off")
+        say(f"packs/{pack}: {size} bytes at {offset} are no record: damaged, or what a crash cut off")
     more = sum(max(0, len(found) - SHOWN) for found in (result.unnamed, result.lost, result.broken))
     if more:
-        typer.echo(f"and {more} more: --json lists all")
+        say(f"and {more} more: --json lists all")
     if result.unreferenced_files:
-        typer.echo(f"{result.unreferenced_files} files belong to nothing that is told: `longtake verify` lists them")
+        say(f"{result.unreferenced_files} files belong to nothing that is told: `longtake verify` lists them")
     note(f"{GONE} The work begins with `longtake serve`.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from longtake.cli.console import DataOption, settings_of
+from longtake.cli.console import DataOption, say, settings_of
 
 EXAMPLE = "Example: longtake serve --port 8080"
 
@@ -33,4 +33,4 @@ def serve(
     settings = settings_of(host=host, port=port, data=data, engine=engine, log_format=log_format)
     from longtake.server.serve import serve as run
 
-    run(settings, on_ready=lambda url: typer.echo(f"longtake is ready: {url}"))
+    run(settings, on_ready=lambda url: say(f"longtake is ready: {url}"))

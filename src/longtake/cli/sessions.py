@@ -16,6 +16,7 @@ from longtake.cli.console import (
     print_json,
     print_table,
     quiet_logs,
+    say,
     settings_of,
 )
 
@@ -80,18 +81,19 @@ def show_session(
         }
         print_json(session.model_dump(mode="json") | more)
         return
-    typer.echo(f"{session.title}\n{session.id}")
-    typer.echo(f"{session.state.value}, {session.processing.value}, {clock(session.total_duration_ms)}")
+    say(session.title)
+    say(session.id)
+    say(f"{session.state.value}, {session.processing.value}, {clock(session.total_duration_ms)}")
     for line in coverage_lines(session, coverage):
-        typer.echo(line)
+        say(line)
     for error in session.errors:
-        typer.echo(f"error: {error.detail}")
+        say(f"error: {error.detail}")
     for segment in troubled[:MAX_PRINTED]:
         assert segment.error is not None
         name = names_of(session).get(segment.track_id, segment.track_id)
-        typer.echo(f"{name} {segment.index} {segment.status.value}: {segment.error.code}: {segment.error.detail}")
+        say(f"{name} {segment.index} {segment.status.value}: {segment.error.code}: {segment.error.detail}")
     for entry in entries:
-        typer.echo(f"{clock(entry.start_ms)}  {entry.speaker}: {entry.text}{' (draft)' if entry.is_draft else ''}")
+        say(f"{clock(entry.start_ms)}  {entry.speaker}: {entry.text}{' (draft)' if entry.is_draft else ''}")
 
 
 @app.command("end", epilog="Example: longtake sessions end 1f0c92d4")
@@ -107,7 +109,7 @@ def end_session(
     if as_json:
         print_json(session.model_dump(mode="json"))
     else:
-        typer.echo(f"{session.id[:SHORT_ID]} {session.state.value}")
+        say(f"{session.id[:SHORT_ID]} {session.state.value}")
     if waits:
         note("It is processed when `longtake serve` runs.")
 
@@ -125,7 +127,7 @@ def retry_session(
     if as_json:
         print_json(retried.model_dump(mode="json"))
     else:
-        typer.echo(f"{retried.session_id[:SHORT_ID]} {retried.segments} segments are processed again")
+        say(f"{retried.session_id[:SHORT_ID]} {retried.segments} segments are processed again")
     if waits:
         note("They are processed when `longtake serve` runs.")
 
@@ -149,9 +151,9 @@ def delete_session(
     if as_json:
         print_json({"session_id": whole, "purged": purge})
     elif purge:
-        typer.echo(f"{whole[:SHORT_ID]} deleted for good")
+        say(f"{whole[:SHORT_ID]} deleted for good")
     else:
-        typer.echo(f"{whole} is in the trash for {settings.trash_hours:g} hours")
+        say(f"{whole} is in the trash for {settings.trash_hours:g} hours")
 
 
 @app.command("restore", epilog="Example: longtake sessions restore 1f0c92d4-55aa-4c8e-9a40-0f8f2a9d8d11")
@@ -169,7 +171,7 @@ def restore_session(
     if as_json:
         print_json(session.model_dump(mode="json"))
     else:
-        typer.echo(f"{session.id[:SHORT_ID]} is back: {session.state.value}")
+        say(f"{session.id[:SHORT_ID]} is back: {session.state.value}")
 
 
 def names_of(session: SessionAnswer) -> dict[str, str]:

@@ -15,6 +15,7 @@ from longtake.cli.console import (
     ServerOption,
     note,
     print_json,
+    say,
     settings_of,
     stoppable,
 )
@@ -54,7 +55,7 @@ def upload(
                     follow(partial(client.job, job_id), shown, every_s=EVERY_S)
             done.append(client.session(session.id))
             if not as_json:
-                typer.echo(f"{session.id}  {done[-1].processing.value}  {file}")
+                say(f"{session.id}  {done[-1].processing.value}  {file}")
     if as_json:
         print_json({"items": [session.model_dump(mode="json") for session in done]})
     failed = [s for s in done if s.processing is ProcessingStatus.FAILED or s.enrichment.status == "failed"]

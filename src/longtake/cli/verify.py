@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longtake.cli.console import FAILED, DataOption, JsonOption, clock, note, print_json, quiet_logs, settings_of
+from longtake.cli.console import FAILED, DataOption, JsonOption, clock, note, print_json, quiet_logs, say, settings_of
 from longtake.cli.measured import measured
 from longtake.model.errors import DataFolderInUse, NotFound
 
@@ -104,18 +104,18 @@ def _whole_id(db: Database, start: str) -> str:
 
 
 def _print(found: Verified) -> None:
-    typer.echo(f"{found.blobs} pieces with {found.read_bytes} bytes and {found.records} records were read.")
+    say(f"{found.blobs} pieces with {found.read_bytes} bytes and {found.records} records were read.")
     by_session: dict[str | None, list[Damage]] = {}
     for one in found.damaged:
         by_session.setdefault(one.session_id, []).append(one)
     shown = 0
     for session_id, damages in by_session.items():
-        typer.echo(f"session {session_id}:" if session_id else "of no session of its own:")
+        say(f"session {session_id}:" if session_id else "of no session of its own:")
         for one in damages[: SHOWN - shown]:
-            typer.echo(f"  {_line(one)}")
+            say(f"  {_line(one)}")
             shown += 1
     if shown < len(found.damaged):
-        typer.echo(f"and {len(found.damaged) - shown} more: --json lists all")
+        say(f"and {len(found.damaged) - shown} more: --json lists all")
     if found.unreferenced_files:
         note(
             f"{len(found.unreferenced_files)} files ({found.unreferenced_bytes} bytes) belong to nothing: `longtake gc`"
@@ -123,13 +123,11 @@ def _print(found: Verified) -> None:
     if found.torn_tails:
         note(f"{len(found.torn_tails)} packs end in what a crash cut off: it was never acknowledged")
     if not found.damaged:
-        typer.echo("Nothing is damaged.")
+        say("Nothing is damaged.")
     elif found.repaired:
-        typer.echo(
-            f"{found.repaired} of {len(found.damaged)} damages are repaired; a server makes anew what is derived."
-        )
+        say(f"{found.repaired} of {len(found.damaged)} damages are repaired; a server makes anew what is derived.")
     elif any(one.is_repairable for one in found.damaged):
-        typer.echo("`longtake verify --repair` repairs what can be derived, while no server runs.")
+        say("`longtake verify --repair` repairs what can be derived, while no server runs.")
 
 
 def _line(one: Damage) -> str:
