@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -213,7 +214,7 @@ class Client:
         response = self._send(
             "POST",
             "/api/imports",
-            params=_given({"name": title or path.name}),
+            params=_given({"name": in_utf8(title or path.name)}),
             headers={"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"},
             content=_pieces(path, size_bytes, progress),
         )
@@ -281,6 +282,11 @@ class Client:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(f"{self.url} does not answer ({error or type(error).__name__})", url=self.url)
+
+
+def in_utf8(name: str) -> str:
+    """A file's name in which bytes that are no UTF-8 are shown as such: they cannot be sent or stored as text."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _given(query: Query) -> dict[str, str | int]:

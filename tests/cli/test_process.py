@@ -126,6 +126,29 @@ def test_several_files_become_tracks_of_one_session(tmp_path):
     assert samples == 3 * rate_hz
 
 
+def test_files_of_one_name_are_numbered_and_none_is_left_out(tmp_path):
+    (tmp_path / "y").mkdir()
+    files = ("a.wav", "y/a.wav", "a 2.wav")
+    for seconds, name in enumerate(files, 1):
+        write_tone(tmp_path / name, seconds=seconds)
+    run = longtake("process", *files, "--engine", "none", "--json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    tracks = json.loads(run.stdout)["session"]["tracks"]
+    assert [(t["name"], t["duration_ms"]) for t in tracks] == [("a", 1000), ("a 2", 2000), ("a 2 2", 3000)]
+
+
+def test_a_name_that_is_no_utf8_is_read_as_far_as_it_can_be(tmp_path):
+    name = os.fsdecode(b"Ges\xe4ng.wav")
+    write_tone(tmp_path / name, seconds=1)
+    run = longtake("process", name, "--title", os.fsdecode(b"Ch\xf6re"), "--engine", "none", "--json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert (told["session"]["title"], told["session"]["tracks"][0]["name"]) == ("Ch\ufffdre", "Ges\ufffdng")
+    assert all((tmp_path / one["path"]).exists() for one in told["artifacts"])
+    again = longtake("process", name, "--engine", "none", cwd=tmp_path)
+    assert (again.returncode, "Done before" in again.stderr) == (0, True), again.stderr
+
+
 def test_the_coverage_stands_beside_the_files(tmp_path):
     write_tone(tmp_path / "ana.wav", seconds=2)
     run = longtake("process", "ana.wav", "--engine", "none", cwd=tmp_path)

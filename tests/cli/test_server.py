@@ -1,10 +1,16 @@
 """Commands with a server, and the one owner of a data folder."""
 
 import json
+import os
 
+import httpx
 import pytest
 
+from longtake.client import Client
+from longtake.model.session import TrackKind
 from longtake.runtime import DataFolder
+from longtake.wire.sessions import SessionRequest
+from longtake.wire.tracks import TrackRequest
 from tests.cli.program import longtake, served, write_tone
 
 
@@ -42,6 +48,13 @@ def test_an_upload_finds_a_server_by_its_address(folder, url, uploaded):
     assert json.loads(run.stdout)["items"][0]["title"] == uploaded["title"]
 
 
+def test_a_file_whose_name_is_no_utf8_is_uploaded_under_what_can_be_read(folder, url):
+    name = os.fsdecode(b"Ges\xe4ng.wav")
+    write_tone(folder / name, seconds=1)
+    run = longtake("upload", name, "--server", url, "--no-wait", cwd=folder)
+    assert (run.returncode, run.stdout.endswith("Ges\ufffdng.wav\n")) == (0, True), run.stderr
+
+
 def test_sessions_are_listed_through_the_owner(folder, uploaded):
     run = longtake("sessions", "list", "--data", "data", "--json", cwd=folder)
     assert uploaded["id"] in [session["id"] for session in json.loads(run.stdout)["items"]]
@@ -54,6 +67,25 @@ def test_a_session_is_shown_by_the_beginning_of_its_id(folder, uploaded):
     shown = json.loads(run.stdout)
     assert shown["id"] == uploaded["id"]
     assert [track["stored_ms"] for track in shown["tracks_coverage"]] == [2000]
+
+
+def test_what_is_recorded_cannot_steer_the_terminal(folder, url):
+    words = "\x1b]0;owned\x07 \x9b2J \u202egnp.exe \n2024-01-01 forged"
+    with Client(url) as client:
+        session = client.create_session(SessionRequest(title=f"Talk {words}", participant=words))
+        client.declare_track(session.id, TrackRequest(kind=TrackKind.MICROPHONE, name=words))
+    said = {"speaker": words, "text": words, "start_ms": 0, "end_ms": 1}
+    httpx.post(f"{url}/api/sessions/{session.id}/transcript", json=said).raise_for_status()
+    listed = longtake("sessions", "list", "--server", url, cwd=folder).stdout
+    shown = longtake("sessions", "show", session.id, "--server", url, cwd=folder).stdout
+    assert listed.count("\ufffd") == 4
+    assert shown.count("\ufffd") == 4 * 4
+    for text in (listed, shown):
+        assert all(ch.isprintable() or ch == "\n" for ch in text)
+        assert not any(line.startswith("2024") for line in text.splitlines())
+    raw = longtake("sessions", "show", session.id, "--server", url, "--json", cwd=folder).stdout
+    assert "\x9b" not in raw
+    assert json.loads(raw)["title"] == session.title
 
 
 def test_a_session_is_processed_again(folder, uploaded):

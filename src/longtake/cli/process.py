@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ from longtake.cli.console import (
     note,
     print_json,
     quiet_logs,
+    say,
     settings_of,
     stoppable,
 )
@@ -76,12 +78,15 @@ def process(
     by default NAME.longtake beside the first file. Interrupted by Ctrl-C, a crash or a power cut, the same command
     goes on where it was.
     """
-    out = out or files[0].with_name(f"{files[0].stem}.longtake")
+    from longtake.client import in_utf8
+
+    name = in_utf8(files[0].stem)
+    out = out or files[0].with_name(f"{name}.longtake")
     settings = _settings(out, engine)
     quiet_logs()
     inputs = _inputs(files)
     with stoppable("What is done is kept: the same command goes on from there."), stages() as shown:
-        job = _run(settings, inputs, title or files[0].stem, shown)
+        job = _run(settings, inputs, in_utf8(title or name), shown)
         made = _write(settings, out, shown, is_news=job is not None)
     if as_json:
         artifacts = [{"file_type": file_type, "path": str(path)} for file_type, path in made.paths.items()]
@@ -89,7 +94,7 @@ def process(
         print_json(told | {"out": str(out), "artifacts": artifacts})
     elif made.paths:
         for line in (*map(str, made.paths.values()), *coverage_lines(made.session, made.coverage)):
-            typer.echo(line)
+            say(line)
     for trouble in made.troubles:
         note(line_of(trouble))
     if job is not None and job.status is not JobState.COMPLETED:
@@ -109,11 +114,12 @@ def _settings(out: Path, engine: str | None) -> Settings:
 
 
 def _inputs(files: Sequence[Path]) -> dict[str, Path]:
-    """Track name → file: the name of the file, numbered when it is not the first of its name.
+    """Track name → file: the name of the file, with a number from 2 on where another has it.
 
     Raises:
         Unsupported: A file is no sound that longtake reads.
     """
+    from longtake.client import in_utf8
     from longtake.media.probe import SNIFF_BYTES, sniff
 
     inputs: dict[str, Path] = {}
@@ -121,8 +127,9 @@ def _inputs(files: Sequence[Path]) -> dict[str, Path]:
         with path.open("rb") as file:
             if sniff(file.read(SNIFF_BYTES)) is None:
                 raise Unsupported(f"{path} is no recording")
-        same = sum(other.stem == path.stem for other in inputs.values())
-        inputs[f"{path.stem} {same + 1}" if same else path.stem] = path
+        name = in_utf8(path.stem)
+        numbered = (f"{name} {number}" for number in count(2))
+        inputs[next(free for free in chain([name], numbered) if free not in inputs)] = path
     return inputs
 
 
