@@ -4,13 +4,21 @@ import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from longtake.model.session import TrackKind
 from longtake.sessions.manager import NewTrack
-from longtake.storage.catalog import tracks
+from longtake.storage.catalog import sessions, tracks
 from tests.server.conftest import tone
+
+
+def nested(levels):
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
 
 
 def test_a_session_has_the_documented_shape(idle):
@@ -63,6 +71,9 @@ def test_a_session_that_does_not_exist_is_a_problem_with_its_code(idle):
         {"expected_segments": 10**30},
         {"description": "ä" * 2000},
         {"agent": {"prompt": "x" * 2000}},
+        {"agent": {"x": nested(300)}},
+        {"agent": {"x": nested(20)}},
+        {"agent": {"x": nested(900)}},
     ],
 )
 def test_a_session_that_makes_no_sense_is_refused(idle, body):
@@ -82,6 +93,21 @@ def test_a_body_that_nests_too_deeply_is_refused(idle):
     body = b'{"agent": ' + b'{"a":' * 50_000
     answer = idle.client.post("/api/sessions", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
+
+
+def test_an_agent_is_told_as_it_was_said(idle):
+    agent = {"x": nested(19), "n": [1, None, 1.5, "ä"]}
+    assert idle.client.get(f"/api/sessions/{idle.create(agent=agent)}").json()["agent"] == agent
+
+
+def test_an_agent_that_was_stored_before_it_would_have_been_refused_hides_no_session(idle):
+    session_id = idle.create(tags=["deep-agent"])
+    with idle.runtime.store.db.write() as c:
+        sessions.update_session(c, session_id, agent={"x": nested(300)})
+    shown = idle.client.get(f"/api/sessions/{session_id}")
+    listed = idle.client.get("/api/sessions", params={"tag": "deep-agent"})
+    assert (shown.status_code, listed.status_code) == (200, 200)
+    assert (shown.json()["agent"], listed.json()["items"][0]["agent"]) == (None, None)
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, Self, TypeVar
@@ -20,6 +19,7 @@ from longtake.model.session import (
     Session,
     Track,
 )
+from longtake.wire.agent import Agent, shown_agent
 from longtake.wire.base import (
     Answer,
     Count,
@@ -30,14 +30,12 @@ from longtake.wire.base import (
     Time,
     Title,
     Word,
-    is_unicode,
     moment,
     moment_or_none,
 )
 from longtake.wire.tracks import TrackAnswer
 
 MAX_METADATA_BYTES = 10_000
-MAX_AGENT_BYTES = 1500
 MAX_ERROR = 200
 """Characters of an error here; the track or the job has all of it."""
 MAX_LISTED = {"errors": 20, "participants": 50, "tracks": 50}
@@ -51,13 +49,6 @@ STATUS_OF_JOB = {
 }
 
 
-def _small_json(value: dict[str, object]) -> dict[str, object]:
-    if len(json.dumps(value)) > MAX_AGENT_BYTES:
-        raise ValueError(f"at most {MAX_AGENT_BYTES} bytes of JSON")
-    is_unicode(json.dumps(value, ensure_ascii=False))
-    return value
-
-
 def _not_an_import(recording_type: str) -> str:
     if recording_type == UPLOAD:
         raise ValueError(f"{UPLOAD!r} is the type of a file that is sent to /api/imports")
@@ -68,7 +59,6 @@ Words = Annotated[tuple[Word, ...], Field(max_length=50)]
 RecordingType = Annotated[
     Identifier, AfterValidator(_not_an_import), Field(description=f"Any word but `{UPLOAD}`, which is an import's.")
 ]
-Agent = Annotated[dict[str, object], AfterValidator(_small_json)]
 
 
 class RecordingConfig(Request):
@@ -352,7 +342,7 @@ def _answer(kind: type[Kind], session: Session, coverage: CoverageSummary | None
         recording_config=RecordingConfig.model_validate(dict(session.recording_config)),
         phase=session.phase,
         phases=list(session.phases),
-        agent=None if session.agent is None else dict(session.agent),
+        agent=shown_agent(session.agent),
         on_leave=session.on_leave,
         enrichment=Enrichment.model_validate(
             {
