@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from longtake.enrichment.playback import AUDIO, Playback, Readable
 from longtake.media.export import encode_mp3
@@ -17,13 +18,14 @@ FILE_TYPE = "mp3"
 MIME_TYPE = "audio/mpeg"
 VERSION = "mp3-1"
 WRITE_BYTES = 1 << 20
+CLOSED = "longtake is shutting down"
 
 
 @dataclass(slots=True)
 class Making:
     """An MP3 that is being made: `done` is the share that is."""
 
-    future: Future[None]
+    future: Future[None] = field(init=False)
     done: float = 0.0
 
 
@@ -34,7 +36,7 @@ class Mp3s:
         self._store = store
         self._playback = playback
         self._lock = threading.Lock()
-        self._making: dict[str, Making] = {}
+        self._making: dict[tuple[str, str], Making] = {}
         self._stopping = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mp3")
 
@@ -43,6 +45,7 @@ class Mp3s:
 
         Raises:
             NotFound, NotReady: There is no sound, not all of it yet, or the MP3 was not ready in time (None: no limit).
+            Cancelled: It will not be made, for longtake is shutting down.
         """
         made_from = self._made_from(session_id)
         kept = self._kept(session_id, made_from)
@@ -50,11 +53,13 @@ class Mp3s:
             return kept
         making = self._make(session_id, made_from)
         try:
-            making.future.result(timeout=wait_s)
-        except TimeoutError as error:
-            if making.future.done():
-                raise
-            raise NotReady("the MP3 is being made", progress=round(100 * making.done), retry_after_s=1) from error
+            with contextlib.suppress(TimeoutError):
+                making.future.result(timeout=wait_s)
+            if not making.future.done():
+                raise NotReady("the MP3 is being made", progress=round(100 * making.done), retry_after_s=1)
+            making.future.result()
+        except CancelledError:
+            raise Cancelled(CLOSED) from None
         kept = self._kept(session_id, made_from)
         if kept is None:
             raise NotReady("the recording has changed meanwhile", progress=0, retry_after_s=1)
@@ -67,12 +72,13 @@ class Mp3s:
         if kept is not None:
             return "ready", 100, kept.size_bytes
         with self._lock:
-            making = self._making.get(made_from)
+            making = self._making.get((session_id, made_from))
         return ("on_request", 0, None) if making is None else ("making", round(100 * making.done), None)
 
     def close(self) -> None:
-        """Stop making; what is half made is dropped."""
-        self._stopping.set()
+        """Stop making; what is half made is dropped, and who waits for it is told."""
+        with self._lock:
+            self._stopping.set()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _made_from(self, session_id: str) -> str:
@@ -86,31 +92,29 @@ class Mp3s:
             return self._playback.stored(kept.sha256, blobs.get_locator(c, kept.sha256), MIME_TYPE)
 
     def _make(self, session_id: str, made_from: str) -> Making:
+        """The MP3 that is being made, or will be."""
         with self._lock:
-            making = self._making.get(made_from)
+            making = self._making.get((session_id, made_from))
             if making is None:
-                making = self._making[made_from] = Making(Future())
-                self._thread.submit(self._run, session_id, made_from, making)
+                if self._stopping.is_set():
+                    raise Cancelled(CLOSED)
+                making = Making()
+                making.future = self._thread.submit(self._run, session_id, made_from, making)
+                self._making[session_id, made_from] = making
             return making
 
     def _run(self, session_id: str, made_from: str, making: Making) -> None:
         try:
             self._encode(session_id, made_from, making)
-            error = None
-        except BaseException as raised:  # noqa: BLE001 (whoever waits for the file gets it)
-            error = raised
-        with self._lock:
-            del self._making[made_from]
-        if error is None:
-            making.future.set_result(None)
-        else:
-            making.future.set_exception(error)
+        finally:
+            with self._lock:
+                del self._making[session_id, made_from]
 
     def _encode(self, session_id: str, made_from: str, making: Making) -> None:
         def note(done: float) -> None:
             making.done = done
             if self._stopping.is_set():
-                raise Cancelled("longtake is shutting down")
+                raise Cancelled(CLOSED)
 
         wav = self._playback.wav(session_id, AUDIO)
         staged = self._store.blobs.stage()
