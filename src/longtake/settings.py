@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -68,7 +68,10 @@ class Settings(BaseSettings):
         24.0, ge=0, description="How long bytes are kept that nothing refers to any more, such as those of the deleted."
     )
     attachment_cache_bytes: int = Field(64 * MIB, ge=0, description="Memory for stored bytes that are asked for often.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        BeforeValidator(lambda said: said.lower() if isinstance(said, str) else said),
+    ] = Field("info", description="debug, info, warning or error.")
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="json, text, or auto: text on a terminal, else json."
     )

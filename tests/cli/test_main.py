@@ -48,14 +48,36 @@ def test_an_unknown_command_is_misuse(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("port = 'x'", "port"), ("speed = 9", "speed"), ("port =", "longtake.toml")]
+    ("text", "named"),
+    [
+        ("port = 'x'", "port"),
+        ("speed = 9", "speed"),
+        ("port =", "longtake.toml"),
+        ("# \xe4", "longtake.toml"),
+        ("log_level = 5", "log_level"),
+    ],
 )
-def test_a_wrong_setting_is_named(text, named, tmp_path):
-    (tmp_path / "longtake.toml").write_text(text)
+def test_a_wrong_setting_of_the_file_is_named(text, named, tmp_path):
+    (tmp_path / "longtake.toml").write_text(text, encoding="latin-1")
     run = longtake("models", "list", cwd=tmp_path)
     assert run.returncode == 2
     assert len(run.stderr.splitlines()) == 1
     assert named in run.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("allowed_hosts", "example.org"), ("log_level", "verbose")])
+def test_a_wrong_variable_is_misuse_and_named(name, value, tmp_path, monkeypatch):
+    monkeypatch.setenv(f"LONGTAKE_{name.upper()}", value)
+    run = longtake("serve", "--port", "0", cwd=tmp_path)
+    assert run.returncode == 2
+    assert len(run.stderr.splitlines()) == 1
+    assert name in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_level_of_logs_may_be_written_in_capitals(tmp_path, monkeypatch):
+    monkeypatch.setenv("LONGTAKE_LOG_LEVEL", "WARNING")
+    assert longtake("models", "list", cwd=tmp_path).returncode == 0
 
 
 def test_output_that_nobody_reads_is_no_error(tmp_path):

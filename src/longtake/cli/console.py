@@ -43,6 +43,7 @@ def settings_of(**flags: Any) -> Settings:
     import tomllib
 
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from longtake.settings import Settings
 
@@ -52,7 +53,9 @@ def settings_of(**flags: Any) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise typer.BadParameter(f"setting {name}: {first['msg']}") from error
-    except tomllib.TOMLDecodeError as error:
+    except SettingsError as error:
+        raise typer.BadParameter(f'{error}: write it as JSON, like ["localhost"]') from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"longtake.toml: {error}") from error
     from longtake.cli import logs
 
