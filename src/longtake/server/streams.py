@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longtake.access import Action
-from longtake.enrichment.playback import Readable
+from longtake.enrichment.playback import Readable, Wav
 from longtake.ingest.protocol import announce
 from longtake.model.errors import Invalid, NotFound
-from longtake.runtime import Runtime
+from longtake.runtime import READERS, Runtime
 from longtake.server.idempotency import Idempotency
 from longtake.server.readable import send_readable
 from longtake.server.routing import fingerprint
@@ -29,6 +29,10 @@ from longtake.wire.tracks import ReceiptAnswer
 
 MEDIA_THREADS = 8
 MAKING_THREADS = 4
+DECODING_THREADS = READERS
+TRACK_THREADS = 4
+"""Threads for what is stored, for documents, for sound that is decoded while it is read (a place far into a long file
+takes minutes), for the track of a first segment: each waits for its own kind alone."""
 WAIT_S = 3.0
 MAX_WAIT_S = 600
 """How long a request waits for a file that is being made: unless it says otherwise, and at the most."""
@@ -61,6 +65,8 @@ class Streams:
         self._idempotency = idempotency
         self._media = CapacityLimiter(MEDIA_THREADS)
         self._making = CapacityLimiter(MAKING_THREADS)
+        self._decoding = CapacityLimiter(DECODING_THREADS)
+        self._tracks = CapacityLimiter(TRACK_THREADS)
         self._session_of: dict[str, str] = {}
 
     async def put_segment(self, request: Request) -> Response:
@@ -83,8 +89,7 @@ class Streams:
         """A segment's bytes as they were received."""
         path = request.path_params
         index = announce(track_id=path["track_id"], index=path["index"]).index
-        found = await self._read(self._run.playback.original, path["session_id"], path["track_id"], index)
-        self._run.attachments.touch(found.etag)
+        found = await self._read(self._original, path["session_id"], path["track_id"], index)
         return self._send(request, found, file_name=f"{path['track_id'][:8]}_{index}")
 
     async def get_attachment_content(self, request: Request) -> Response:
@@ -156,11 +161,16 @@ class Streams:
         body = await to_thread.run_sync(lambda: self._views.of(self._run.imports.end(track)).model_dump_json())
         return Response(body, 201, media_type="application/json")
 
+    def _original(self, session_id: str, track_id: str, index: int) -> Readable:
+        found = self._run.playback.original(session_id, track_id, index)
+        self._run.attachments.touch(found.etag)
+        return found
+
     async def _check_track(self, session_id: str, track_id: str) -> None:
         """Refuse a track that is not of this session; what is known once is not asked again."""
         known = self._session_of.get(track_id)
         if known is None:
-            track = await self._read(self._run.sessions.track, session_id, track_id)
+            track = await to_thread.run_sync(self._run.sessions.track, session_id, track_id, limiter=self._tracks)
             if len(self._session_of) >= KNOWN_TRACKS:
                 self._session_of.clear()
             known = self._session_of[track_id] = track.session_id
@@ -171,7 +181,8 @@ class Streams:
         return await to_thread.run_sync(partial(function, *args), limiter=self._media)
 
     def _send(self, request: Request, readable: Readable, *, file_name: str | None = None) -> Response:
-        return send_readable(request, readable, self._media, file_name=file_name)
+        limiter = self._decoding if isinstance(readable, Wav) else self._media
+        return send_readable(request, readable, limiter, file_name=file_name)
 
 
 def _repr_digest(request: Request) -> str | None:

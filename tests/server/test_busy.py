@@ -1,0 +1,62 @@
+"""Who waits for something slow keeps nobody else waiting."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from longtake.runtime import READERS
+from longtake.sessions.attachments import ACCESSES_AT_ONCE
+from tests.server.conftest import tone, wait_for
+
+SOON_S = 10
+"""What does not answer until then waits for what is held."""
+
+
+@pytest.fixture(scope="module")
+def recorded(served):
+    return served.recorded(tone(8))
+
+
+def asked(served, path, *headers):
+    """A connection that has sent a request and reads nothing."""
+    connection = socket.create_connection((served.client.base_url.host, served.client.base_url.port))
+    connection.sendall("\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
+    return connection
+
+
+def test_what_is_decoded_for_some_keeps_neither_recorders_nor_players_waiting(served, recorded):
+    segment = served.client.get(f"/api/sessions/{recorded}/segments").json()["items"][0]
+    playback = served.runtime.playback
+    new_id = served.create()
+    track_id = served.track(new_id)
+    with ExitStack() as stack:
+        for _ in range(READERS):  # each decoder is on its way to a place far behind
+            stack.enter_context(next(playback._decoders).open(segment["sha256"])._lock)
+        for _ in range(12):
+            far = asked(served, f"/api/download/{recorded}/recording", "Range: bytes=500000-")
+            stack.callback(far.close)
+            assert far.recv(12) == b"HTTP/1.1 206"
+        playlist = served.client.get(f"/api/sessions/{recorded}/media/audio.m3u8", timeout=SOON_S)
+        put = served.client.put(
+            f"/api/sessions/{new_id}/tracks/{track_id}/segments/0", content=tone(0.1), timeout=SOON_S
+        )
+        document = served.client.get(f"/api/download/{recorded}/transcript", timeout=SOON_S)
+    assert (playlist.status_code, put.status_code, document.status_code) == (200, 201, 200)
+
+
+def test_noting_what_was_asked_for_holds_up_nobody_else(idle):
+    session_id = idle.create()
+    track_id = idle.track(session_id)
+    idle.put(session_id, track_id, 0, tone(0.1))
+    media = f"/api/sessions/{session_id}/tracks/{track_id}/segments/0/media"
+    attachments = idle.runtime.attachments
+    with ThreadPoolExecutor(1) as thread:
+        with idle.runtime.store.db.write():  # the next access that is due to be written waits
+            for number in range(ACCESSES_AT_ONCE - 1):
+                attachments.touch(f"{number:064x}")
+            asking = thread.submit(idle.client.get, media)
+            wait_for(lambda: len(attachments._accesses) == 0)
+            answer = idle.client.get("/static/page.css", timeout=SOON_S)
+        assert (answer.status_code, asking.result().status_code) == (200, 200)
