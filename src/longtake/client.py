@@ -1,4 +1,4 @@
-"""The typed client: longtake over HTTP, from any Python program. Every method is one request.
+"""The typed client: longtake over HTTP, from any Python program. Every method asks one thing.
 
 with Client("http://127.0.0.1:8000") as client:
     session = client.import_file(Path("interview.flac"))
@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -43,6 +44,9 @@ CONNECT_S = 5.0
 ANSWER_S = 120.0
 """Longest silence of the server: an import is answered only when its last byte is durable."""
 
+BROKEN = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+"""A connection that was there and broke; silence is none of them: the server may still be at work."""
+
 Progress = Callable[[int, int], None]
 """Called with the bytes that are sent and the bytes there are."""
 
@@ -68,7 +72,11 @@ class Unreachable(Unavailable):
 
 
 class Client:
-    """One server. Thread-safe; `close` it, or use it as a context."""
+    """One server. Thread-safe; `close` it, or use it as a context.
+
+    A request whose connection breaks before the answer is sent once more, except a deletion, of which the second would
+    find nothing: a POST has a key, by which the server does it once.
+    """
 
     def __init__(self, url: str, *, device_id: str | None = None) -> None:
         """Nothing is sent yet.
@@ -208,15 +216,19 @@ class Client:
         Args:
             path: The file; it is streamed, never held in memory.
             title: The session's title; by default the file's name.
-            progress: Called while bytes leave.
+            progress: Called while bytes leave; from the beginning again if the connection breaks.
         """
         size_bytes = path.stat().st_size
         response = self._send(
             "POST",
             "/api/imports",
-            params=_given({"name": in_utf8(title or path.name)}),
-            headers={"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"},
-            content=_pieces(path, size_bytes, progress),
+            params=_given({"name": in_utf8(path.name), "title": title and in_utf8(title)}),
+            headers={
+                "Content-Length": str(size_bytes),
+                "Content-Type": "application/octet-stream",
+                "Idempotency-Key": str(uuid.uuid4()),
+            },
+            content=partial(_pieces, path, size_bytes, progress),
         )
         return _read(SessionAnswer, response)
 
@@ -240,26 +252,25 @@ class Client:
 
     def download(self, session_id: str, file_type: str, path: Path) -> int:
         """Write one of the files to a path, whole or not at all; returns its size in bytes."""
-        partial = path.with_name(path.name + ".partial")
+        half = path.with_name(path.name + ".partial")
         try:
             with self._http.stream("GET", f"/api/download/{session_id}/{file_type}") as response:
                 if response.is_error:
                     response.read()
                 _check(response)
-                with partial.open("wb") as file:
+                with half.open("wb") as file:
                     for piece in response.iter_bytes(PIECE_BYTES):
                         file.write(piece)
         except httpx.TransportError as error:
-            partial.unlink(missing_ok=True)
+            half.unlink(missing_ok=True)
             raise self._unreachable(error) from error
-        partial.replace(path)
+        half.replace(path)
         return path.stat().st_size
 
     def _get(self, kind: type[Message], path: str, query: Query | None = None) -> Message:
         return _read(kind, self._send("GET", path, params=_given(query or {})))
 
     def _post(self, kind: type[Message], path: str, body: BaseModel | None = None) -> Message:
-        """Every POST has a key of its own, so that sending it again after a broken connection does it once."""
         headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
         content = None if body is None else body.model_dump_json(exclude_unset=True).encode()
         return _read(kind, self._send("POST", path, headers=headers, content=content))
@@ -271,10 +282,19 @@ class Client:
         *,
         params: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
-        content: bytes | Iterator[bytes] | None = None,
+        content: bytes | Callable[[], Iterator[bytes]] | None = None,
     ) -> httpx.Response:
+        def send() -> httpx.Response:
+            body = content() if callable(content) else content
+            return self._http.request(method, path, params=params, headers=headers, content=body)
+
         try:
-            response = self._http.request(method, path, params=params, headers=headers, content=content)
+            try:
+                response = send()
+            except BROKEN:
+                if method == "DELETE":
+                    raise
+                response = send()
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
         _check(response)

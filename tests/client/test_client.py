@@ -1,9 +1,12 @@
 """The typed client against a real server."""
 
 import hashlib
+import select
+import socket
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -102,6 +105,12 @@ def test_a_file_is_streamed_and_its_way_told(client, tone):
     assert session.state == "completed"
 
 
+@pytest.mark.parametrize("title", ["Interview 12.05", "A/B test", "Ü" * 500])
+def test_a_title_of_ones_own_is_kept_as_it_is(client, tone, title):
+    session = client.import_file(tone, title=title)
+    assert (session.title, session.tracks[0].name) == (title, "tone")
+
+
 def test_what_is_refused_says_why(client, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ServerError) as error:
@@ -126,6 +135,75 @@ def test_nobody_there_is_said(url):
     with pytest.raises(Unreachable) as error, Client(url) as client:
         client.sessions()
     assert error.value.code == "server_unreachable"
+
+
+class Cutting:
+    """Passes bytes on to a server and back, but ends the first connections before their answer."""
+
+    def __init__(self, url: str, cuts: int) -> None:
+        self._to = (urlsplit(url).hostname, urlsplit(url).port)
+        self._cuts = cuts
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self):
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with near, socket.create_connection(self._to) as far:
+                self._pass_on(near, far, is_cut=self.connections <= self._cuts)
+
+    def _pass_on(self, near, far, *, is_cut):
+        while True:
+            ready, _, _ = select.select([near, far], [], [])
+            for one in ready:
+                data = one.recv(1 << 16)
+                if not data or (is_cut and one is far):
+                    return
+                (far if one is near else near).sendall(data)
+
+
+def test_what_broke_before_its_answer_is_sent_again_and_done_once(client, tone):
+    with Cutting(client.url, cuts=1) as way, Client(way.url) as through:
+        made = through.create_session(SessionRequest(title="Only once"))
+    assert way.connections == 2
+    assert [one.id for one in client.sessions(q="only once").items] == [made.id]
+
+
+def test_a_file_is_sent_again_as_a_whole_and_imported_once(client, tmp_path):
+    file = write_tone(tmp_path / "broken twice.wav", seconds=40)
+    told = []
+    with Cutting(client.url, cuts=1) as way, Client(way.url) as through:
+        session = through.import_file(file, progress=lambda sent, _size: told.append(sent))
+    assert [one.id for one in client.sessions(q="broken twice").items] == [session.id]
+    assert told.count(file.stat().st_size) == 2
+
+
+def test_a_connection_that_breaks_again_is_said(client):
+    with Cutting(client.url, cuts=2) as way, Client(way.url) as through, pytest.raises(Unreachable):
+        through.sessions()
+    assert way.connections == 2
+
+
+def test_a_deletion_is_not_sent_again(client):
+    session = client.create_session()
+    with Cutting(client.url, cuts=1) as way, Client(way.url) as through, pytest.raises(Unreachable):
+        through.delete(session.id)
+    assert way.connections == 1
 
 
 class Stranger(BaseHTTPRequestHandler):

@@ -128,7 +128,7 @@ def test_what_was_removed_stays_removed(tmp_path):
         for n, recording in enumerate((purged, silenced, kept)):
             recording.send(0, wav(tone(0.1, hz=300 + n)))
         runtime.sessions.trash(kept.id)
-        begun = runtime.imports.begin("a file that never came", None)
+        begun = runtime.imports.begin(None, "a file that never came", None)
         runtime.imports.forget(begun.session_id)
         runtime.store.blobs.append("packs", [Record(head={"kind": "purged", "session": purged.id})])
         runtime.store.blobs.append(

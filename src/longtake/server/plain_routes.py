@@ -142,7 +142,8 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
                 streams.import_recording,
                 "sessions",
                 [
-                    _query("name", {"type": "string", "maxLength": 255}, "The file's name; the title comes from it."),
+                    _query("name", {"type": "string", "maxLength": 255}, "The file's name."),
+                    _query("title", {"type": "string", "maxLength": 500}, "By default the name without its ending."),
                     _header("Repr-Digest", "`sha-256=:base64:` (RFC 9530); checked when present."),
                 ],
                 {201: _json("SessionAnswer", "The session; it is being processed.")},

@@ -1,19 +1,20 @@
 """Bytes in and out: segments, whole files, HLS, downloads. Plain routes; each says for the OpenAPI document what it is.
 
-Nothing here holds more than a piece of a body, and a slow client holds no thread.
+Nothing here holds more than a piece of a body; neither a slow client nor one that waits for a file holds a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
 from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from longtake.access import Action
@@ -99,11 +100,11 @@ class Streams:
 
     async def import_recording(self, request: Request) -> Response:
         """Take a whole recorded file as a session that has ended."""
-        name = request.query_params.get("name", "")
+        name, title = request.query_params.get("name", ""), request.query_params.get("title", "").strip()
         if len(name) > MAX_NAME:
             raise Invalid(f"a name has at most {MAX_NAME} characters")
         key = request.headers.get("idempotency-key")
-        run = partial(self._import, request, name)
+        run = partial(self._import, request, name, title)
         if key is None:
             return await run()
         said = request.headers.get("content-length", "") + (_repr_digest(request) or "")
@@ -137,14 +138,17 @@ class Streams:
         """One file of a session."""
         path = request.path_params
         wait_s = float(min(_number(request, "wait_s"), MAX_WAIT_S)) if "wait_s" in request.query_params else WAIT_S
-        open_file = partial(self._run.files.open, path["session_id"], path["file_type"], wait_s=wait_s)
-        download = await to_thread.run_sync(open_file, limiter=self._making)
+        named, files = (path["session_id"], path["file_type"]), self._run.files
+        making = await to_thread.run_sync(files.begin, *named, limiter=self._making)
+        if making is not None:
+            await _made(making, request, wait_s)
+        download = await to_thread.run_sync(files.open, *named, limiter=self._making)
         return self._send(request, download.content, file_name=download.name)
 
-    async def _import(self, request: Request, name: str) -> Response:
-        title = PurePath(name.replace("\\", "/")).stem.strip() or None
+    async def _import(self, request: Request, name: str, title: str) -> Response:
+        stem = PurePath(name.replace("\\", "/")).stem.strip() or None
         device_id = request.headers.get("x-longtake-device")
-        track = await to_thread.run_sync(self._run.imports.begin, title, device_id and device_id[:64])
+        track = await to_thread.run_sync(self._run.imports.begin, title or None, stem, device_id and device_id[:64])
         try:
             announcement = announce(
                 track_id=track.id,
@@ -183,6 +187,26 @@ class Streams:
     def _send(self, request: Request, readable: Readable, *, file_name: str | None = None) -> Response:
         limiter = self._decoding if isinstance(readable, Wav) else self._media
         return send_readable(request, readable, limiter, file_name=file_name)
+
+
+async def _made(making: Future[None], request: Request, wait_s: float) -> None:
+    """Wait until a file is made or the time is over, in no thread; raises ClientDisconnect when nobody waits."""
+    made = asyncio.wrap_future(making)
+    made.add_done_callback(lambda done: done.cancelled() or done.exception())  # told here, or to nobody
+    left = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({made, left}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        left.cancel()
+    if left.done():
+        raise ClientDisconnect
+    if made.done() and not made.cancelled():
+        made.result()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _repr_digest(request: Request) -> str | None:

@@ -18,10 +18,10 @@ class Imports:
         self._manager = manager
         self._lifecycle = lifecycle
 
-    def begin(self, title: str | None, device_id: str | None) -> Track:
-        """A session with one track, whose segment 0 the file will be."""
-        session = self._manager.create(NewSession(title=title, device_id=device_id, recording_type=UPLOAD))
-        return self._manager.declare_track(session.id, NewTrack(kind=TrackKind.UPLOAD, name=title and title[:100]))
+    def begin(self, title: str | None, name: str | None, device_id: str | None) -> Track:
+        """A session with one track, whose segment 0 the file will be; without a title it is called as the track."""
+        session = self._manager.create(NewSession(title=title or name, device_id=device_id, recording_type=UPLOAD))
+        return self._manager.declare_track(session.id, NewTrack(kind=TrackKind.UPLOAD, name=name and name[:100]))
 
     def end(self, track: Track) -> Session:
         """The file is stored: the session is there as a whole."""
