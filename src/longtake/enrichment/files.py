@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,6 +134,13 @@ class Files:
             )
             for name, (state, progress, size_bytes) in states.items()
         ]
+
+    def begin(self, session_id: str, file_type: str) -> Future[None] | None:
+        """Begin to make a file that has to be made; what is done when it is there, or None: nothing is waited for.
+
+        Whoever waits must not cancel it: others wait, too. Raises as `open`.
+        """
+        return self._mp3s.begin(session_id) if file_type == "mp3" else None
 
     def open(self, session_id: str, file_type: str, *, wait_s: float | None = 0.0) -> Download:
         """One file.

@@ -65,6 +65,11 @@ class Mp3s:
             raise NotReady("the recording has changed meanwhile", progress=0, retry_after_s=1)
         return kept
 
+    def begin(self, session_id: str) -> Future[None] | None:
+        """Begin to make the MP3; what is done when it is there, or None: it is. Raises as `open`."""
+        made_from = self._made_from(session_id)
+        return None if self._kept(session_id, made_from) else self._make(session_id, made_from).future
+
     def progress(self, session_id: str) -> tuple[str, int, int | None]:
         """Of the MP3 of a session that is whole: its state, per cent, and size when there is one."""
         made_from = self._made_from(session_id)
