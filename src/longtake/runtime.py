@@ -36,7 +36,7 @@ from longtake.enrichment.stages import Stage, Stages
 from longtake.events import Bus
 from longtake.ingest.committer import Stored
 from longtake.ingest.receiver import Limits, Receiver
-from longtake.media.decoded import BUDGET_BYTES, DecodedSegments
+from longtake.media.decoded import BUDGET_BYTES, Decoders
 from longtake.media.probe import sniff
 from longtake.media.sandbox import MediaSource, Sandbox
 from longtake.media.sandbox_wire import Limits as DecodeLimits
@@ -225,18 +225,13 @@ class Runtime:
         attachments = Attachments(store, cache)
         closing.callback(attachments.write)
         chores = (deletion.purge_expired, lambda: collector.collect(round(settings.gc_hours * MS_PER_HOUR)))
-        watch, upkeep, rounds = looked_after(settings, store, work, lifecycle, chores)
-        imports = Imports(store, manager, lifecycle)
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
-        closing.callback(sandbox.close)
-
-        def decoded(budget_bytes: int) -> DecodedSegments:
-            segments_pcm = DecodedSegments(sandbox, lambda sha256: _source(store, sha256), budget_bytes=budget_bytes)
-            closing.callback(segments_pcm.close)
-            return segments_pcm
-
-        playback = Playback(store, [decoded(SMALL_BUDGET_BYTES // READERS) for _ in range(READERS)])
-        lanes, saga, engine, speech = _processing(settings, store, decoded, closing)
+        decoders = Decoders(sandbox, lambda sha256: _source(store, sha256))
+        closing.callback(decoders.close)
+        watch, upkeep, rounds = looked_after(settings, store, work, lifecycle, chores, decoders.release_unused)
+        imports = Imports(store, manager, lifecycle)
+        playback = Playback(store, [decoders.add(SMALL_BUDGET_BYTES // READERS) for _ in range(READERS)])
+        lanes, saga, engine, speech = _processing(settings, store, decoders, closing)
         ingest = _Ingest(store, work, lifecycle, recorders)
         receiver = Receiver(
             db,
@@ -312,12 +307,12 @@ class Runtime:
 
 
 def _processing(
-    settings: Settings, store: Store, decoded: Callable[[int], DecodedSegments], closing: ExitStack
+    settings: Settings, store: Store, decoders: Decoders, closing: ExitStack
 ) -> tuple[Lanes, Saga, Engine, SpeechWorker]:
     """What works on recordings. Each kind of lane has its decoders to itself: of a long file only a window is kept, and
     who lags behind would turn it back for the others."""
     stopping = threading.Event()
-    pcm, pcm_mixed, pcm_heard = decoded(BUDGET_BYTES), decoded(SMALL_BUDGET_BYTES), decoded(SMALL_BUDGET_BYTES)
+    pcm, pcm_mixed, pcm_heard = map(decoders.add, (BUDGET_BYTES, SMALL_BUDGET_BYTES, SMALL_BUDGET_BYTES))
     timelines = Timelines(store)
     speech = SpeechWorker(settings.models, patience_s=settings.utterance_timeout_s)
 

@@ -6,10 +6,10 @@ import numpy as np
 import psutil
 import pytest
 
-from longtake.media.decoded import WINDOW_S, DecodedSegments
+from longtake.media.decoded import WINDOW_S, DecodedSegments, Decoders
 from longtake.media.loudness import SegmentStats
 from longtake.media.probe import Container
-from longtake.media.sandbox import MediaSource
+from longtake.media.sandbox import MediaSource, Sandbox
 from longtake.model.errors import MediaError
 from tests.media.synth import encoded, quantised, source, tone, wav
 
@@ -180,3 +180,22 @@ def test_closing_kills_what_still_decodes(sandbox, shelf):
     psutil.wait_procs(psutil.Process(sandbox.zygote_pid).children(), timeout=5)
     assert psutil.Process(sandbox.zygote_pid).children() == []
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_what_nobody_reads_any_more_is_released(shelf):
+    shelf.put_long("left", 120)
+    shelf.put_long("read", 120)
+    decoders = Decoders(Sandbox(), shelf.locate)
+    segments = decoders.add(1 << 30)
+    left, read = segments.open("left"), segments.open("read")
+    for one in (left, read):
+        one.read(0, 10)
+    decoders.release_unused()
+    assert left.is_decoding
+    left.used_s -= 300
+    decoders.release_unused()
+    held = [left.is_decoding, left.size_bytes, read.is_decoding]
+    again = left.read(48_000, 48_005)[0]
+    decoders.close()
+    assert held == [False, 0, True]
+    assert np.array_equal(again, counting(48_000, 48_005) / 32768)

@@ -8,6 +8,7 @@ import pytest
 from longtake.model.errors import StorageFull
 from longtake.model.lifecycle import SessionState, TrackHealth, TrackState
 from longtake.model.session import TrackKind
+from longtake.sessions.health import AT_MOST
 from longtake.sessions.recorders import TrackReport
 from longtake.storage.catalog import sessions
 from tests.enrichment.recording import Recording, running, tone, wait_for, wav
@@ -79,7 +80,7 @@ def test_who_sends_segments_of_a_minute_and_nothing_else_is_never_missed(world, 
 
 
 def test_a_heartbeat_before_the_start_is_no_promise_of_more(world):
-    recording = Recording(world.runtime, world.runtime.imports.begin("x", None).session_id)
+    recording = Recording(world.runtime, world.runtime.imports.begin("x", None, None).session_id)
     track = recording.add(TrackKind.MICROPHONE)
     world.runtime.recorders.report(recording.id, track, TrackReport(state=TrackState.INITIALIZING))
     world.runtime.lifecycle.start(recording.id)
@@ -316,6 +317,28 @@ def test_who_may_be_silent_longer_than_a_session_is_interrupted_without_being_de
         beats(world, recording, 20)
         world.passes(25)
         assert (world.state(recording), world.health(recording)) == (SessionState.INTERRUPTED, TrackHealth.HEALTHY)
+
+
+def test_sessions_of_which_half_is_lost_keep_no_other_from_being_watched(tmp_path):
+    clock = Stopped()
+    with running(
+        tmp_path / "data", clock=clock, with_engine=False, degraded_after_s=12, interrupted_after_s=18
+    ) as runtime:
+        world = World(runtime, clock)
+        halves = [Recording.begin(runtime, TrackKind.MICROPHONE, TrackKind.MICROPHONE) for _ in range(AT_MOST)]
+        world.passes(5)
+        for one in halves:
+            runtime.recorders.report(one.id, one.tracks[0], ALIVE)
+        lone = Recording.begin(runtime)
+        world.passes(5)
+        runtime.recorders.report(lone.id, lone.tracks[0], ALIVE)
+        for _ in range(4):
+            for one in halves:
+                runtime.recorders.report(one.id, one.tracks[1], ALIVE)
+            world.passes(10)
+        assert {world.health(one) for one in halves} == {TrackHealth.DEGRADED}
+        assert {world.state(one) for one in halves} == {SessionState.ACTIVE}
+        assert (world.health(lone), world.state(lone)) == (TrackHealth.DEGRADED, SessionState.INTERRUPTED)
 
 
 def test_a_session_in_the_trash_is_not_watched(world, begun):

@@ -219,8 +219,8 @@ def test_a_session_that_does_not_exist_is_not_found(runtime):
 
 
 def test_an_import_that_a_crash_cut_off_is_tidied_up(runtime):
-    empty = runtime.imports.begin("never arrived", None)
-    stored, begun = runtime.imports.begin("arrived", None), runtime.imports.begin("arrived and begun", None)
+    empty = runtime.imports.begin("never arrived", None, None)
+    stored, begun = runtime.imports.begin("arrived", None, None), runtime.imports.begin("arrived and begun", None, None)
     for track in (stored, begun):
         recording = Recording(runtime, track.session_id)
         recording.tracks.append(track.id)

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+import structlog
 
 from longtake.model.errors import NotFound, StorageFull, Trashed
 from longtake.model.lifecycle import SessionState, TrackState
@@ -133,7 +134,7 @@ def test_by_hand_a_shorter_time_can_be_named(world):
 
 
 def test_a_whole_file_on_its_way_is_waited_for(world):
-    track = world.runtime.imports.begin("a long upload", None)
+    track = world.runtime.imports.begin("a long upload", None, None)
     later(world, 100)
     assert world.runtime.upkeep.clean_up().removed == ()
     assert world.runtime.sessions.get(track.session_id).trashed_at_ms is None
@@ -352,6 +353,22 @@ def test_the_rounds_look_all_the_time_and_clean_up_by_the_clock(world):
     finally:
         rounds.close()
     assert not rounds.is_alive
+
+
+def test_a_round_that_fails_is_logged_as_the_error_itself_of_which_the_log_tells_what_it_may(world):
+    error = UnicodeEncodeError("utf-8", "what was said", 0, 1, "no")
+    failed = threading.Event()
+
+    def look():
+        failed.set()
+        raise error
+
+    with structlog.testing.capture_logs() as lines:
+        rounds = Rounds(look, int, now_ms=world.clock, tick_s=0.005, cleanup_every_ms=HOUR_S * 1000)
+        rounds.start()
+        assert failed.wait(30)
+        rounds.close()
+    assert lines[0] == {"event": "round_failed", "log_level": "error", "round": "watch", "error": error}
 
 
 def test_a_runtime_with_an_engine_makes_its_rounds(tmp_path):

@@ -9,6 +9,7 @@ Belongs here: remembering PCM, levels. Does not: where it lies on the session's 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from types import TracebackType
@@ -29,6 +30,32 @@ MAX_KNOWN = 1000
 """Segments of which length and levels are remembered; what is forgotten is learnt again by decoding."""
 MAX_CHILDREN = 8
 """Files that are being decoded at once."""
+UNUSED_S = 300.0
+"""What is not read for so long is released: most likely its reader has gone."""
+
+
+class Decoders:
+    """All that decodes, in one sandbox: each piece of work has its segments to itself. Ends with `close`."""
+
+    def __init__(self, sandbox: Sandbox, locate: Callable[[str], MediaSource]) -> None:
+        self._sandbox, self._locate = sandbox, locate
+        self._all: list[DecodedSegments] = []
+
+    def add(self, budget_bytes: int) -> DecodedSegments:
+        """Segments for one more piece of work."""
+        self._all.append(DecodedSegments(self._sandbox, self._locate, budget_bytes=budget_bytes))
+        return self._all[-1]
+
+    def release_unused(self, *, unused_s: float = UNUSED_S) -> None:
+        """Release what nobody has used for that long: bytes that were deleted are held no longer."""
+        for segments in self._all:
+            segments.release_unused(unused_s)
+
+    def close(self) -> None:
+        """End the sandbox, and with it who still reads: a reader far away would decode for hours; then forget all."""
+        self._sandbox.close()
+        for segments in self._all:
+            segments.close()
 
 
 class DecodedSegments:
@@ -59,9 +86,19 @@ class DecodedSegments:
             self._live.move_to_end(sha256)
             if len(self._known) > MAX_KNOWN and next(iter(self._known)) not in self._live:
                 self._known.popitem(last=False)
+            segment.used_s = time.monotonic()
             live = list(self._live.items())
         self._free(live)
         return segment
+
+    def release_unused(self, unused_s: float) -> None:
+        """Release what was not used for that long and is not being read. What was learnt stays."""
+        before_s = time.monotonic() - unused_s
+        with self._lock:
+            live = list(self._live.items())
+        for sha256, segment in live:
+            if segment.used_s <= before_s:
+                self._release(sha256, segment)
 
     def close(self) -> None:
         """Forget everything and kill what still decodes."""
@@ -86,11 +123,16 @@ class DecodedSegments:
             if size_bytes <= self._budget_bytes and children <= MAX_CHILDREN:
                 return
             freed_bytes, freed_children = segment.size_bytes, segment.is_decoding
-            if segment.release_if_idle():
+            if self._release(sha256, segment):
                 size_bytes -= freed_bytes
                 children -= freed_children
-                with self._lock:
-                    self._live.pop(sha256, None)
+
+    def _release(self, sha256: str, segment: DecodedSegment) -> bool:
+        if not segment.release_if_idle():
+            return False
+        with self._lock:
+            self._live.pop(sha256, None)
+        return True
 
 
 class DecodedSegment:
@@ -98,6 +140,8 @@ class DecodedSegment:
 
     def __init__(self, start: Callable[[str], Decoding], sha256: str) -> None:
         self._start, self._sha256 = start, sha256
+        self.used_s = 0.0
+        """When it was last opened or read, by the clock that never goes back."""
         self._lock = threading.RLock()
         self._decoding: Decoding | None = None
         self._kept: deque[NDArray[np.float32]] = deque()
@@ -165,6 +209,7 @@ class DecodedSegment:
             self._decode_until(to_sample, keep_from=from_sample)
             pcm = self._kept_range(from_sample, to_sample)
             self._trim(self._kept_to - WINDOW_S * self.rate_hz)
+            self.used_s = time.monotonic()
             return pcm
 
     def advance(self, to_sample: int) -> int:
@@ -172,6 +217,7 @@ class DecodedSegment:
         with self._lock:
             if self._samples is None and self._heard < to_sample:
                 self._decode_until(to_sample, keep_from=self._kept_to)
+            self.used_s = time.monotonic()
             return self._heard
 
     def release(self) -> None:

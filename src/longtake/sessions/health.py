@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import structlog
 from sqlalchemy import Connection
@@ -81,8 +82,9 @@ class Watch:
         with self._store.db.read() as c:
             shortest_ms = min(self._patience.degraded_ms, self._patience.interrupted_ms)
             rows = recorders.unheard(c, now_ms, now_ms - shortest_ms)
-            suspects = list(dict.fromkeys(one.session_id for one in rows if self._is_suspect(one, now_ms)))
-            due = [session_id for session_id in suspects[:AT_MOST] if self._judge(c, session_id, now_ms).has_any]
+            suspects = dict.fromkeys(one.session_id for one in rows if self._is_suspect(one, now_ms))
+            changing = (session_id for session_id in suspects if self._judge(c, session_id, now_ms).has_any)
+            due = list(islice(changing, AT_MOST))
         for first in range(0, len(due), AT_ONCE):
             self._change(due[first : first + AT_ONCE], now_ms, changed)
         self._looked_ms = self._store.now_ms()

@@ -71,7 +71,7 @@ class Rounds:
             try:
                 turn()
             except Exception as error:  # noqa: BLE001 - a disk that is full now may have room at the next turn
-                log.error("round_failed", round=name, error=repr(error))
+                log.error("round_failed", round=name, error=error)
 
     def _clean_up_if_due(self) -> None:
         now_ms = self._now_ms()
@@ -81,9 +81,15 @@ class Rounds:
 
 
 def looked_after(
-    settings: Settings, store: Store, work: Work, lifecycle: Lifecycle, chores: Sequence[Callable[[], object]]
+    settings: Settings,
+    store: Store,
+    work: Work,
+    lifecycle: Lifecycle,
+    chores: Sequence[Callable[[], object]],
+    release_unused: Callable[[], object],
 ) -> tuple[Watch, Upkeep, Rounds]:
-    """The watch, the clean-up (which does the chores, too) and the threads that make them happen, by the settings."""
+    """The watch (which releases what is unused, too), the clean-up (which does the chores, too) and the threads that
+    make them happen, by the settings."""
     degraded_ms, interrupted_ms = round(1000 * settings.degraded_after_s), round(1000 * settings.interrupted_after_s)
     watch = Watch(store, lifecycle, Patience(degraded_ms=degraded_ms, interrupted_ms=interrupted_ms))
     upkeep = Upkeep(
@@ -94,8 +100,13 @@ def looked_after(
         waiting_ms=round(settings.waiting_minutes * 60_000),
         chores=chores,
     )
+
+    def look() -> None:
+        release_unused()
+        watch.look()
+
     rounds = Rounds(
-        watch.look,
+        look,
         upkeep.clean_up,
         now_ms=store.now_ms,
         tick_s=min(TICK_S, degraded_ms / 6000, interrupted_ms / 6000),
