@@ -2,7 +2,6 @@
 
 import base64
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -272,35 +271,3 @@ def test_metadata_stays_small_with_sixty_tracks_and_a_hundred_words(idle):
     assert (session["tracks_total"], session["tags_total"], session["errors_total"]) == (60, 50, 60)
     assert 0 < len(session["tracks"]) < 60
     assert len(idle.client.get(f"/api/sessions/{session_id}/tracks").json()["items"]) == 60
-
-
-def test_a_post_with_the_same_idempotency_key_is_done_once(idle):
-    def post(title):
-        return idle.client.post("/api/sessions", json={"title": title}, headers={"Idempotency-Key": "key-once"})
-
-    first, again, other = post("A"), post("A"), post("B")
-    assert first.status_code == again.status_code == 201
-    assert first.json() == again.json()
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
-    assert idle.client.post("/api/sessions", json={}, headers={"Idempotency-Key": "x" * 201}).status_code == 422
-
-
-def test_a_refused_post_may_be_sent_again_under_its_key(idle):
-    session_id = idle.create()
-    headers = {"Idempotency-Key": "key-refused"}
-    refused = idle.client.post(f"/api/sessions/{session_id}/pause", headers=headers)
-    idle.client.post(f"/api/sessions/{session_id}/start")
-    done = idle.client.post(f"/api/sessions/{session_id}/pause", headers=headers)
-    assert (refused.status_code, done.status_code) == (409, 200)
-
-
-def test_requests_at_once_with_one_key_make_one_session(idle):
-    def post(_):
-        return idle.client.post("/api/sessions", json={"tags": ["at-once"]}, headers={"Idempotency-Key": "at-once"})
-
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(post, range(16)))
-    assert {answer.json()["id"] for answer in answers} == set(
-        idle.client.get("/api/sessions", params={"tag": "at-once"}).json()["session_ids"]
-    )
-    assert len({answer.json()["id"] for answer in answers}) == 1

@@ -6,9 +6,11 @@ What a request answered is remembered for a day. Requests with one key wait for 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import structlog
 from anyio import to_thread
 from starlette.responses import Response
 
@@ -18,6 +20,10 @@ from longtake.storage.catalog import requests
 from longtake.storage.store import Store
 
 MAX_KEY = 200
+KEY = re.compile(rf"[ -~]{{1,{MAX_KEY}}}")
+"""Printable ASCII."""
+
+log = structlog.get_logger()
 
 
 class Idempotency:
@@ -38,7 +44,7 @@ class Idempotency:
         Raises:
             Invalid: It is no key. KeyReused: It belongs to another request.
         """
-        if not key.isascii() or not key.isprintable() or not 0 < len(key) <= MAX_KEY:
+        if KEY.fullmatch(key) is None:
             raise Invalid(f"an Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters")
         async with self._alone(key):
             known = await to_thread.run_sync(self._find, key)
@@ -48,7 +54,7 @@ class Idempotency:
                 return Response(known.body, known.status, media_type="application/json")
             response = await run()
             if response.status_code < 300:
-                await to_thread.run_sync(self._remember, key, fingerprint, response)
+                await to_thread.run_sync(self._try_to_remember, key, fingerprint, response)
             return response
 
     @asynccontextmanager
@@ -65,6 +71,13 @@ class Idempotency:
     def _find(self, key: str) -> requests.Answered | None:
         with self._store.db.read() as c:
             return requests.find_answer(c, key)
+
+    def _try_to_remember(self, key: str, fingerprint: str, response: Response) -> None:
+        """What was done is told as done, also when a full disk forgets that it was."""
+        try:
+            self._remember(key, fingerprint, response)
+        except Exception as error:
+            log.warning("answer_not_remembered", status=response.status_code, exc_info=error)
 
     def _remember(self, key: str, fingerprint: str, response: Response) -> None:
         answered = requests.Answered(

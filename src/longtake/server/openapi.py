@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from longtake.server.idempotency import KEY
 from longtake.server.streams import PlainRoute
 from longtake.wire.base import Problem
 from longtake.wire.sessions import SessionAnswer
@@ -20,7 +21,7 @@ IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+    "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
     "description": "The same key with the same request does it once and gives the same answer again, for a day.",
 }
 METHODS = ("get", "put", "post", "patch", "delete")
