@@ -35,7 +35,7 @@ def operations(document):
 def test_every_route_is_in_the_document_and_every_operation_is_a_route(idle, document):
     served = set()
     for route in flat(create_app(idle.runtime).routes):
-        path = getattr(route, "path", "")
+        path = getattr(route, "path_format", "")
         for method in (getattr(route, "methods", None) or set()) - {"HEAD"}:
             served.add((path, method.lower()))
     described = {(path, method) for path, method, _ in operations(document)}

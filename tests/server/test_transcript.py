@@ -1,5 +1,9 @@
 """Transcript and outline over HTTP."""
 
+from urllib.parse import quote
+
+import pytest
+
 from tests.server.conftest import tone
 
 
@@ -18,6 +22,14 @@ def test_entries_are_appended_listed_corrected_and_renamed(idle):
         (early["id"], "first", "Ana"),
         (late["id"], "Second!", "Ana"),
     ]
+
+
+@pytest.mark.parametrize("name", ["Ana / Ben", "/", "a/b/", "50 %", "?#"])
+def test_any_speaker_can_be_renamed(idle, name):
+    session_id = idle.create()
+    idle.client.post(f"/api/sessions/{session_id}/transcript", json={"speaker": name, "text": "x"})
+    answer = idle.client.patch(f"/api/sessions/{session_id}/speakers/{quote(name, safe='')}", json={"name": "Ana"})
+    assert (answer.status_code, answer.json()) == (200, {"speaker": "Ana", "entries": 1})
 
 
 def test_what_is_not_there_is_not_found(idle):

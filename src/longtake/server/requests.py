@@ -16,7 +16,7 @@ KEY = "longtake.request_id"
 
 def template_of(scope: Scope) -> str:
     """A request's route, without what stands in it."""
-    return str(getattr(scope.get("route"), "path", ELSEWHERE))
+    return str(getattr(scope.get("route"), "path_format", ELSEWHERE))
 
 
 def request_id_of(scope: Scope) -> str:

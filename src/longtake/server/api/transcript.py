@@ -63,7 +63,7 @@ def correct_entry(
 
 
 @router.patch(
-    "/api/sessions/{session_id}/speakers/{speaker}", dependencies=WRITE, responses=problems(404, 413, 422, 507)
+    "/api/sessions/{session_id}/speakers/{speaker:path}", dependencies=WRITE, responses=problems(404, 413, 422, 507)
 )
 def rename_speaker(
     session_id: SessionId, speaker: Annotated[str, Path(max_length=100)], run: Run, body: RenameRequest
