@@ -36,6 +36,7 @@ def test_the_port_is_no_part_of_a_name():
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://[::1"},
     ],
 )
 def test_another_sites_page_changes_nothing(idle, headers):

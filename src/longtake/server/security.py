@@ -104,7 +104,7 @@ class Guard:
         if site is not None and site not in SAME_SITE:
             raise CrossSite("pages of other sites may not change anything here")
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host:
+        if origin is not None and _host_of(origin.decode("latin-1")) != host:
             raise CrossSite(f"pages of {origin[:100].decode('latin-1')!r} may not change anything here")
 
 
@@ -133,6 +133,14 @@ class Guarded:
         await self.allow(request)
         response = await self._endpoint(request)
         await response(scope, receive, send)
+
+
+def _host_of(origin: str) -> str | None:
+    """The host and port of an Origin header; None of nonsense."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def without_port(host: str) -> str:
