@@ -56,13 +56,6 @@ class KeyReused(Rejected):
     http_status = 422
 
 
-class LengthMissing(Rejected):
-    """The body's length must be known."""
-
-    code = "length_required"
-    http_status = 411
-
-
 class ProblemResponse(Response):
     """A problem."""
 
