@@ -1,7 +1,8 @@
 "use strict";
 const $ = (id) => document.getElementById(id), player = $("player");
 const LABELS = { recording: "WAV", audio: "M4A", mp3: "MP3", transcript: "Text", srt: "SRT", vtt: "VTT", json: "JSON", notes: "Notes", log: "Log" };
-let opened = null, hls = null, following = null, shown = "", detailed = "", entries = [], isLost = false;
+const WHOLE_EVERY_MS = 60_000, GONE = "The session that was open is no longer there.";
+let opened = null, hls = null, following = null, shown = "", first = "", pages = 1, seen = {}, entries = [], isLost = false;
 
 function make(tag, props = {}, ...children) {
   const node = Object.assign(document.createElement(tag), props);
@@ -14,7 +15,7 @@ function clock(ms) {
 }
 async function api(path) {
   const answer = await fetch(path), body = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(body.detail), { isAnswer: true });
+  if (!answer.ok) throw Object.assign(new Error(body.detail), { isAnswer: true, status: answer.status });
   return body;
 }
 function say(text, retry) {
@@ -30,17 +31,35 @@ function row(s) {
   line.dataset.id = s.id;
   return make("li", {}, line);
 }
-async function list(cursor) {
+function ask(cursor) {
   const asked = Object.entries({ limit: 50, cursor, q: $("q").value.trim() }).filter(([, value]) => value);
-  const page = await api(`/api/sessions?${new URLSearchParams(asked)}`);
-  const now = JSON.stringify([page, opened]), focused = document.activeElement?.dataset.id;
-  if (!cursor && now === shown) return page;
-  if (!cursor) [shown] = [now, $("sessions").replaceChildren()];
-  $("sessions").append(...page.items.map(row));
+  return api(`/api/sessions?${new URLSearchParams(asked)}`);
+}
+async function list() {
+  const page = await ask(), now = JSON.stringify([page, opened]), ids = [$("q").value, ...page.items.map((s) => s.id)].join();
+  if (now === shown) return page;
+  let rest = [...$("sessions").children].slice(page.items.length);
+  if (ids !== first) {  // sessions came or went: the pages behind the first are others, too
+    rest = [];
+    following = page.next_cursor;
+    for (let n = 1; n < pages && following; n++) {
+      const next = await ask(following);
+      following = (rest.push(...next.items.map(row)), next.next_cursor);
+    }
+  }
+  const focused = document.activeElement?.dataset.id;
+  [shown, first] = [now, ids];
+  $("sessions").replaceChildren(...page.items.map(row), ...rest);
+  $("sessions").querySelectorAll("button").forEach((b) => (b.ariaCurrent = String(b.dataset.id === opened)));
   if (focused) $("sessions").querySelector(`[data-id="${focused}"]`)?.focus();
-  following = page.next_cursor;
   $("more").hidden = !following;
   return page;
+}
+async function more() {
+  const page = await ask(following);
+  $("sessions").append(...page.items.map(row));
+  [following, pages] = [page.next_cursor, pages + 1];
+  $("more").hidden = !following;
 }
 async function refresh() {
   let wait = 5000;
@@ -50,7 +69,7 @@ async function refresh() {
     else if (!items.length) say("Nothing is recorded yet. Import a recording to begin: everything else happens by itself.");
     else if (isLost || $("notice").textContent.startsWith("Nothing")) say("");
     isLost = false;
-    if (opened) await details(await api(`/api/sessions/${opened}`));
+    if (opened) await look(opened);
     if (items.some((s) => isRunning(s) || s.state !== "completed")) wait = 1000;
   } catch (error) {
     isLost = true;
@@ -60,12 +79,22 @@ async function refresh() {
   refresh.timer = setTimeout(refresh, wait);
 }
 async function open(id) {
-  [opened, hls, detailed] = [id, hls?.destroy() ?? null, ""];
+  [opened, hls, seen] = [id, hls?.destroy() ?? null, {}];
   player.removeAttribute("src");
   player.load();
-  $("open").hidden = false;
+  $("open").hidden = !id;
+  if (!id) return;
+  if ($("notice").textContent === GONE) say("");
   await refresh();
   $("open").scrollIntoView({ block: "nearest" });
+}
+async function look(id) {
+  try {
+    await details(await api(`/api/sessions/${id}`));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    if (id === opened) open(null), say(GONE);
+  }
 }
 async function play(id) {
   const url = `/api/sessions/${id}/media/audio.m3u8`;
@@ -76,24 +105,48 @@ async function play(id) {
   hls.loadSource(url);
   hls.attachMedia(player);
 }
-async function details(s) {
-  const now = JSON.stringify([s.enrichment, s.segment_counts, s.coverage, s.state]);
-  if (now === detailed) return;
-  const [files, coverage] = await Promise.all([api(s.refs.artifacts), api(`/api/sessions/${s.id}/coverage`)]), found = [];
-  for (let cursor = ""; cursor !== null;) {
+function line(e) {
+  const go = () => { player.currentTime = e.start_ms / 1000; player.play(); };
+  return make("li", {}, make("button", { onclick: go }, make("time", { textContent: clock(e.start_ms) }), make("b", { textContent: `${e.speaker} ` }), e.text));
+}
+async function transcript(s, { cursor, at }) {  // from there on, and where its last page begins
+  for (const found = [], from = at; ; ) {
     const page = await api(`${s.refs.transcript}?limit=500${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
-    cursor = (found.push(...page.items), page.next_cursor);
+    found.push(...page.items);
+    if (page.next_cursor === null) return { found, from, last: { cursor, at } };
+    [cursor, at] = [page.next_cursor, from + found.length];
   }
-  if (s.id !== opened) return;
-  [detailed, entries] = [now, found];
-  const gaps = coverage.tracks.flatMap((t) => t.gaps);
+}
+function write({ found, from }) {  // what is the same stays
+  let same = from;
+  while (same < entries.length && same < from + found.length && JSON.stringify(entries[same]) === JSON.stringify(found[same - from])) same++;
+  entries = entries.slice(0, same).concat(found.slice(same - from));
+  while ($("transcript").children.length > same) $("transcript").lastChild.remove();
+  $("transcript").append(...entries.slice(same).map(line));
+}
+async function details(s) {
+  const was = seen, now = JSON.stringify([s.title, s.enrichment, s.segment_counts, s.coverage, s.state]);
+  if (now === was.now) return;
+  // of a session that goes on only the end of the transcript is read: what was corrected or came late is seen within a minute
+  const turn = `${s.state} ${s.enrichment.status}`, isWhole = turn !== was.turn || Date.now() - was.at > WHOLE_EVERY_MS;
+  const made = JSON.stringify([s.enrichment, s.segment_counts.total > 0]), lacks = JSON.stringify([s.coverage.gap_count, s.segment_counts.failed]);
+  const [files, coverage, said] = await Promise.all([
+    (isWhole || made !== was.made) && api(s.refs.artifacts),
+    (isWhole || lacks !== was.lacks) && api(`/api/sessions/${s.id}/coverage`),
+    transcript(s, isWhole ? { cursor: "", at: 0 } : was.last),
+  ]);
+  if (was !== seen) return;
+  seen = { now, turn, made, lacks, at: isWhole ? Date.now() : was.at, last: said.last };
+  write(said);
   $("title").textContent = s.title;
   $("facts").replaceChildren(`${clock(s.total_duration_ms)} · ${status(s)} `, ...(entries.some((e) => e.is_draft) ? [make("span", { className: "badge", textContent: "draft transcript" })] : []));
-  const lost = [...gaps.map((g) => `${clock(g.start_ms)}–${clock(g.end_ms)} (${g.cause.replaceAll("_", " ")})`), ...coverage.tracks.flatMap((t) => t.damaged.map((n) => `part of segment ${n} (damaged)`))];
-  $("gaps").textContent = (($("gaps").hidden = !lost.length), `Missing: ${lost.join(", ")}`);
-  $("files").replaceChildren(...files.items.map((f) => f.state === "waiting" ? make("small", { textContent: LABELS[f.file_type] }) : make("a", { href: `${f.url}?wait_s=600`, download: f.name, textContent: LABELS[f.file_type] })));
-  $("transcript").replaceChildren(...entries.map((e) => make("li", {}, make("button", { onclick: () => { player.currentTime = e.start_ms / 1000; player.play(); } }, make("time", { textContent: clock(e.start_ms) }), make("b", { textContent: `${e.speaker} ` }), e.text))));
+  if (coverage) missing(coverage.tracks);
+  if (files) $("files").replaceChildren(...files.items.map((f) => f.state === "waiting" ? make("small", { textContent: LABELS[f.file_type] }) : make("a", { href: `${f.url}?wait_s=600`, download: f.name, textContent: LABELS[f.file_type] })));
   if (s.segment_counts.total) await play(s.id);
+}
+function missing(tracks) {
+  const lost = [...tracks.flatMap((t) => t.gaps).map((g) => `${clock(g.start_ms)}–${clock(g.end_ms)} (${g.cause.replaceAll("_", " ")})`), ...tracks.flatMap((t) => t.damaged.map((n) => `part of segment ${n} (damaged)`))];
+  $("gaps").textContent = (($("gaps").hidden = !lost.length), `Missing: ${lost.join(", ")}`);
 }
 function upload(file) {
   const request = new XMLHttpRequest(), bar = $("upload");
@@ -106,8 +159,8 @@ function upload(file) {
   };
   request.send(file);
 }
-$("more").onclick = () => list(following);
-$("q").oninput = () => { clearTimeout(refresh.timer); refresh.timer = setTimeout(refresh, 200); };
+$("more").onclick = more;
+$("q").oninput = () => { pages = 1; clearTimeout(refresh.timer); refresh.timer = setTimeout(refresh, 200); };
 $("file").onchange = (event) => { [...event.target.files].forEach(upload); event.target.value = ""; };
 for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, (event) => { event.preventDefault(); $("drop").classList.toggle("over", kind === "dragover"); });
 document.addEventListener("drop", (event) => [...event.dataTransfer.files].forEach(upload));
