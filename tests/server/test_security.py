@@ -10,6 +10,7 @@ from longtake.server.app import create_app
 from longtake.server.problems import ProblemResponse
 from longtake.server.routing import flat
 from longtake.server.security import PUBLIC, Allow, Guarded, without_port
+from tests.server.conftest import serving
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.2", "", "127.0.0.1@evil.example"])
@@ -22,6 +23,13 @@ def test_a_foreign_host_is_refused(idle, host):
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "[::1]"])
 def test_every_name_of_loopback_is_answered(idle, host):
     assert idle.client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(("bound", "host"), [("127.0.0.2", "127.0.0.2:8000"), ("0:0:0:0:0:0:0:1", "[0:0:0:0:0:0:0:1]")])
+def test_the_host_that_is_listened_on_is_answered(tmp_path, bound, host):
+    with serving(tmp_path / "data", with_engine=False, host=bound) as served:
+        assert served.client.get("/", headers={"Host": host}).status_code == 200
+        assert served.client.get("/", headers={"Host": "127.0.0.3"}).status_code == 421
 
 
 def test_the_port_is_no_part_of_a_name():

@@ -116,7 +116,9 @@ def create_app(runtime: Runtime) -> App:
     problems.install(app)
     http = HttpFigures()
     app.state.metrics = Metrics(runtime, http)
-    app.guard = Guard(app.behind_guard, http, hosts=runtime.settings.allowed_hosts, shortcuts=shortcuts)
+    bound = runtime.settings.host
+    hosts = (*runtime.settings.allowed_hosts, f"[{bound}]" if ":" in bound else bound)
+    app.guard = Guard(app.behind_guard, http, hosts=hosts, shortcuts=shortcuts)
     made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
