@@ -31,7 +31,6 @@ from longtake.sessions.work import Work
 from longtake.storage.catalog import library, remarks, segments, sessions, tracks
 from longtake.storage.store import Store
 
-ROLES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MAX_TITLE = 500
 MAX_LIST = 50
 """Tags, topics, phases: as many as fit into the metadata."""
