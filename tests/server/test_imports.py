@@ -5,7 +5,10 @@ import hashlib
 import socket
 
 import pytest
+from sqlalchemy import func, select
 
+from longtake.model.errors import StorageFull
+from longtake.storage.tables import sessions
 from tests.server.conftest import tone, wait_for
 
 
@@ -56,6 +59,35 @@ def test_a_file_that_is_refused_leaves_nothing(idle, content, headers, status, c
     answer = idle.client.post("/api/imports", content=content, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert session_count(idle) == before
+
+
+def test_a_full_disk_hides_not_why_a_file_was_refused_and_leaves_nothing_in_the_end(idle):
+    seen = before = session_count(idle)
+
+    def full(c):
+        nonlocal seen
+        noted(c)
+        count = c.execute(select(func.count()).select_from(sessions)).scalar_one()
+        if count < seen:  # a session is being removed
+            raise StorageFull("the database said: disk is full")
+        seen = count
+
+    db, noted = idle.runtime.store.db, idle.runtime.store.db.before_commit
+    db.before_commit = full
+    try:
+        answer = idle.client.post("/api/imports", content=b"this is no sound")
+    finally:
+        db.before_commit = noted
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media")
+    assert session_count(idle) == before + 1
+    assert idle.client.post("/api/cleanup").status_code == 200
+    assert session_count(idle) == before
+
+
+def test_a_session_that_was_purged_while_its_file_came_is_no_error(idle):
+    track = idle.runtime.imports.begin("soon gone", None, None)
+    idle.runtime.imports.forget(track.session_id)
+    idle.runtime.imports.forget(track.session_id)
 
 
 def test_a_file_whose_sender_vanishes_leaves_nothing(idle):
