@@ -28,7 +28,8 @@ LISTED = """(async () => {
 })()"""
 RENAMED = """wait(() => rows()[0].textContent.includes("renamed")).then((is) => [is, rows().length])"""
 JOINED = """wait(() => rows()[0].textContent.includes("another")).then((is) => [is, rows().length])"""
-GONE = """wait(() => document.getElementById("open").hidden).then((is) => [is, document.getElementById("notice").textContent])"""
+GONE = """wait(() => document.getElementById("open").hidden)
+  .then((is) => [is, document.getElementById("notice").textContent])"""
 
 
 @pytest.fixture

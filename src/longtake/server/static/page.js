@@ -126,9 +126,10 @@ function write({ found, from }) {  // what is the same stays
 }
 async function details(s) {
   const was = seen, now = JSON.stringify([s.title, s.enrichment, s.segment_counts, s.coverage, s.state]);
-  if (now === was.now) return;
+  const isDue = Date.now() - was.at > WHOLE_EVERY_MS;
+  if (now === was.now && (was.isWhole || !isDue)) return;
   // of a session that goes on only the end of the transcript is read: what was corrected or came late is seen within a minute
-  const turn = `${s.state} ${s.enrichment.status}`, isWhole = turn !== was.turn || Date.now() - was.at > WHOLE_EVERY_MS;
+  const turn = `${s.state} ${s.enrichment.status}`, isWhole = isDue || turn !== was.turn;
   const made = JSON.stringify([s.enrichment, s.segment_counts.total > 0]), lacks = JSON.stringify([s.coverage.gap_count, s.segment_counts.failed]);
   const [files, coverage, said] = await Promise.all([
     (isWhole || made !== was.made) && api(s.refs.artifacts),
@@ -136,7 +137,7 @@ async function details(s) {
     transcript(s, isWhole ? { cursor: "", at: 0 } : was.last),
   ]);
   if (was !== seen) return;
-  seen = { now, turn, made, lacks, at: isWhole ? Date.now() : was.at, last: said.last };
+  seen = { now, isWhole, turn, made, lacks, at: isWhole ? Date.now() : was.at, last: said.last };
   write(said);
   $("title").textContent = s.title;
   $("facts").replaceChildren(`${clock(s.total_duration_ms)} · ${status(s)} `, ...(entries.some((e) => e.is_draft) ? [make("span", { className: "badge", textContent: "draft transcript" })] : []));
