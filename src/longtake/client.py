@@ -38,6 +38,7 @@ from longtake.wire.tracks import (
     TrackRequest,
 )
 from longtake.wire.transcript import EntryAnswer
+from longtake.wire.upkeep import CleanUpAnswer
 
 PIECE_BYTES = 1 << 20
 CONNECT_S = 5.0
@@ -170,6 +171,10 @@ class Client:
     def collect(self, older_than: timedelta, *, dry_run: bool = False) -> CollectAnswer:
         """Remove stored bytes that nothing has referred to for some time."""
         return self._post(CollectAnswer, "/api/gc", CollectRequest(older_than=older_than, dry_run=dry_run))
+
+    def clean_up(self) -> CleanUpAnswer:
+        """End and enrich the sessions that lie idle, put the empty ones into the trash."""
+        return self._post(CleanUpAnswer, "/api/cleanup")
 
     def retry(self, session_id: str) -> RetryAnswer:
         """Process the failed segments of a session again."""

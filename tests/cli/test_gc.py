@@ -1,10 +1,14 @@
 """Deleting, restoring and collecting by command, with a server and without."""
 
 import json
+import os
+import pty
+import subprocess
 
 import pytest
 
-from tests.cli.program import longtake, served, write_tone
+from longtake.client import Client
+from tests.cli.program import BIN, longtake, served, write_tone
 
 
 @pytest.fixture
@@ -28,6 +32,20 @@ def collected(folder, *words):
     return json.loads(run.stdout)
 
 
+def typing(text, *words, cwd):
+    """The exit code of the program on a terminal, where somebody types this."""
+    near, far = pty.openpty()
+    try:
+        with subprocess.Popen([BIN, *words], cwd=cwd, stdin=far, stdout=far, stderr=subprocess.PIPE) as child:
+            os.write(near, text.encode())
+            _, said = child.communicate(timeout=60)
+    finally:
+        os.close(near)
+        os.close(far)
+    assert b"internal_error" not in said
+    return child.returncode
+
+
 def test_a_session_goes_to_the_trash_and_comes_back_and_goes_for_good(folder):
     [session_id] = listed(folder)
     run = longtake("sessions", "delete", session_id[:8], "--data", "data", cwd=folder)
@@ -46,6 +64,40 @@ def test_a_session_goes_to_the_trash_and_comes_back_and_goes_for_good(folder):
         done = collected(folder, "--older-than", "0s")
     assert (done["deleted"], done["bytes"]) == (would["deleted"], would["bytes"])
     assert done["deleted"] >= 2
+
+
+def test_on_a_terminal_it_asks_before_it_deletes_for_good(folder):
+    [session_id] = listed(folder)
+    words = ("sessions", "delete", session_id, "--purge", "--data", "data")
+    for typed in ("n\n", "\n", "\x04"):
+        assert typing(typed, *words, cwd=folder) == 1
+        assert listed(folder) == [session_id]
+    assert longtake("sessions", "delete", session_id, "--data", "data", cwd=folder).returncode == 0
+    assert typing("y\n", *words, cwd=folder) == 0
+    assert collected(folder, "--older-than", "0s")["deleted"] >= 2
+
+
+def test_with_yes_nothing_is_asked(folder):
+    [session_id] = listed(folder)
+    assert typing("", "sessions", "delete", session_id, "--purge", "--yes", "--data", "data", cwd=folder) == 0
+    assert listed(folder) == []
+
+
+def test_what_lies_idle_is_ended_by_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("LONGTAKE_IDLE_HOURS", "0.0000003")
+    with served(tmp_path / "data", "--engine", "none") as url, Client(url) as client:
+        empty, talked, later = [client.create_session().id for _ in range(3)]
+        client.mark(talked, "here", at_ms=0)
+        client.delete(later)
+        run = longtake("cleanup", "--data", "data", "--json", cwd=tmp_path)
+        assert json.loads(run.stdout) | {"forgotten_answers": 0} == {
+            "ended": [talked],
+            "removed": [empty],
+            "forgotten_answers": 0,
+        }
+        client.restore(later)
+    run = longtake("cleanup", "--data", "data", cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (0, "0 sessions ended, 1 empty ones put into the trash\n")
 
 
 @pytest.mark.parametrize("wrong", ["soon", "-1h", "1y", ""])

@@ -35,6 +35,7 @@ from longtake.wire.tracks import (
     TrackRequest,
 )
 from longtake.wire.transcript import EntryAnswer
+from longtake.wire.upkeep import CleanUpAnswer
 
 MAX_PAGE = 500
 SHORTEST_ID = 4
@@ -81,6 +82,9 @@ class Library(Protocol):
 
     def collect(self, older_than: timedelta, *, dry_run: bool = False) -> CollectAnswer:
         """Remove bytes that nothing refers to."""
+
+    def clean_up(self) -> CleanUpAnswer:
+        """End the sessions that lie idle, put the empty ones into the trash."""
 
     def job(self, job_id: str) -> JobAnswer:
         """How far a job is."""
@@ -154,6 +158,12 @@ class Local:
         done = self.runtime.collector.collect(older_than // timedelta(milliseconds=1), dry_run=dry_run)
         return CollectAnswer(
             deleted=done.deleted, bytes=done.size_bytes, freed_bytes=done.freed_bytes, packs=done.packs
+        )
+
+    def clean_up(self) -> CleanUpAnswer:
+        done = self.runtime.upkeep.clean_up(actor="owner")
+        return CleanUpAnswer(
+            ended=list(done.ended), removed=list(done.removed), forgotten_answers=done.forgotten_answers
         )
 
     def job(self, job_id: str) -> JobAnswer:

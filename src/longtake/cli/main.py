@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
+from typer.exceptions import Abort, TyperException
 
 import longtake
-from longtake.cli import demo, doctor, gc, models, process, rebuild, serve, sessions, upload, verify
+from longtake.cli import cleanup, demo, doctor, gc, models, process, rebuild, serve, sessions, upload, verify
 from longtake.cli.console import FAILED, note, say
 from longtake.cli.problems import line_of, line_of_misuse, line_of_surprise, line_of_system
 from longtake.model.errors import LongtakeError
@@ -38,6 +38,7 @@ app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
 app.command("rebuild", epilog=rebuild.EXAMPLE)(rebuild.rebuild)
+app.command("cleanup", epilog=cleanup.EXAMPLE)(cleanup.cleanup)
 app.command("gc", epilog=gc.EXAMPLE)(gc.gc)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(models.app, name="models")
@@ -63,6 +64,8 @@ def run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(list(arguments) or ["--help"], prog_name="longtake", standalone_mode=False)
+    except Abort:  # Ctrl-C or Ctrl-D instead of an answer
+        return FAILED
     except TyperException as error:
         return _fail(line_of_misuse(error), error.exit_code)
     except LongtakeError as error:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from longtake.cli.console import (
+    FAILED,
     DataOption,
     JsonOption,
     ServerOption,
     SessionArgument,
     clock,
+    harmless,
     note,
     print_json,
     print_table,
@@ -136,17 +139,22 @@ def retry_session(
 def delete_session(
     session_id: SessionArgument,
     purge: Annotated[bool, typer.Option("--purge", help="For good and at once, instead of into the trash.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     data: DataOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move a session to the trash, or delete it for good."""
+    """Move a session to the trash, or delete it for good (on a terminal it asks first)."""
     from longtake.cli.library import library, whole_id
 
     settings = settings_of(data=data)
     quiet_logs()
     with library(settings, server) as sessions:
         whole = whole_id(sessions, session_id)
+        if purge and not yes and sys.stdin.isatty():
+            title = harmless(sessions.session(whole).title)
+            if not typer.confirm(f"Delete {whole[:SHORT_ID]} ({title}) for good?", err=True):
+                raise typer.Exit(FAILED)
         sessions.delete(whole, purge=purge)
     if as_json:
         print_json({"session_id": whole, "purged": purge})
