@@ -90,6 +90,17 @@ def test_an_mp3_has_its_exact_length_and_place(sandbox, tmp_path, samples, chann
         assert snr_db(pcm, heard) > 15
 
 
+@pytest.mark.parametrize(("channels", "hours"), [(2, 80), (1, 160)])
+def test_an_mp3_of_more_than_4_gib_begins_as_any_other(channels, hours):
+    total = hours * 3600 * 48_000
+    pieces = encode_mp3(lambda a, b: np.zeros((channels, b - a), np.float32), total_samples=total, channels=channels)
+    first = next(pieces) + next(pieces)
+    with av.open(io.BytesIO(first), "r", format="mp3") as container:
+        assert container.duration == pytest.approx(hours * 3_600_000_000, rel=0.001)
+    at = first.index(b"Info")
+    assert struct.unpack_from(">3I", first, at + 4) == (15, mp3_frames(total)[0], 0xFFFFFFFF)
+
+
 def test_an_mp3_tells_its_duration():
     data = b"".join(encode_mp3(reading(tone(480_000)), total_samples=480_000, channels=2))
     with av.open(io.BytesIO(data), "r", format="mp3") as container:

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from longtake.media.probe import Container
-from longtake.media.sandbox import MediaSource, Sandbox
-from longtake.media.sandbox_wire import Limits
+from longtake.media.sandbox import Decoding, MediaSource, Sandbox
+from longtake.media.sandbox_wire import DATA as SOUND
+from longtake.media.sandbox_wire import HEAD, Job, Limits, write_json, write_message
 from longtake.model.errors import MediaError
 from tests.media.synth import DATA, LOSSY, decode, encoded, lag, quantised, snr_db, source, tone, wav
 
@@ -124,6 +125,28 @@ class TestLimits:
         assert refused.value.code == "media_limit"
         assert not refused.value.is_retryable
 
+    def test_a_decoder_that_was_taken_over_sends_no_more_than_a_file_may_hold(self, sandbox):
+        output, output_write = os.pipe()
+        status, status_write = os.pipe()
+
+        def take_over():
+            write_json(output_write, HEAD, rate_hz=8000, channels=1, codec="flac")
+            for _ in range(4):
+                write_message(output_write, SOUND, bytes(4 * 8000))
+            os.close(output_write)
+            os.close(status_write)
+
+        job = Job(job=1 << 40, ffmpeg_format="flac", offset=0, size=1, limits=Limits(duration_s=2))
+        taken_over = threading.Thread(target=take_over)
+        taken_over.start()
+        with Decoding(sandbox, job, output=output, status=status) as decoding:
+            decoding.start()
+            assert [next(decoding).shape, next(decoding).shape] == [(1, 8000), (1, 8000)]
+            with pytest.raises(MediaError, match="longer than 2 s") as refused:
+                next(decoding)
+            assert (refused.value.code, refused.value.is_retryable) == ("media_limit", False)
+            taken_over.join()
+
     def test_too_many_streams_are_refused(self, sandbox, tmp_path):
         file = encoded(tone(1024), container="matroska", codec="aac", streams=50)
         with pytest.raises(MediaError) as refused:
@@ -205,6 +228,16 @@ class TestProcesses:
                     pass
             heard, _ = decode(sandbox, source(tmp_path, wav(pcm), Container.WAV, name="other"))
         assert np.array_equal(heard, pcm)
+
+    @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+    def test_who_ends_the_service_ends_no_decoding(self, tmp_path, how):
+        with Sandbox() as sandbox, sandbox.open(endless(tmp_path)) as decoding:
+            (child,) = children_of(sandbox.zygote_pid)
+            child.send_signal(how)
+            psutil.Process(sandbox.zygote_pid).send_signal(how)
+            heard = sum(next(decoding).shape[1] for _ in range(100))
+            assert heard
+            assert child.is_running()
 
     def test_closing_early_kills_the_child_and_leaks_nothing(self, tmp_path):
         with Sandbox() as sandbox:

@@ -192,11 +192,12 @@ def test_the_child_dies_with_its_parent(tmp_path):
     assert not child.is_running()
 
 
-def test_ctrl_c_does_not_reach_the_child(own_worker, tmp_path, jfk):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_the_service_does_not_reach_the_child(own_worker, tmp_path, jfk, how):
     own_worker.speech_probabilities(jfk)
     child = child_of(tmp_path)
 
-    child.send_signal(signal.SIGINT)
+    child.send_signal(how)
 
     assert own_worker.speech_probabilities(jfk).shape == (344,)
     assert child.is_running()

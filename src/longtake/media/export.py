@@ -114,17 +114,18 @@ def mp3_info_frame(total_samples: int, *, channels: int) -> bytes:
     bit_rate = MP3_BIT_RATE[channels]
     size = _MP3_FRAME // 8 * bit_rate // RATE_HZ
     frames, padding = mp3_frames(total_samples)
+    size_bytes = min((frames + 1) * size, _MAX_32)  # the tag has no more room: 74 h of stereo
     bit_rate_index = {64_000: 5, 128_000: 9}[bit_rate]
     frame = bytearray(size)
     frame[:4] = bytes((0xFF, 0xFB, bit_rate_index << 4 | 1 << 2, 0xC4 if channels == 1 else 0x04))
     tag = 4 + _INFO_TAG_SIDE[channels]
     everything = 0b1111
-    struct.pack_into(">4s3I", frame, tag, b"Info", everything, frames, (frames + 1) * size)
+    struct.pack_into(">4s3I", frame, tag, b"Info", everything, frames, size_bytes)
     frame[tag + 16 : tag + 116] = bytes(point * 256 // 100 for point in range(100))
     lame = tag + 120
     frame[lame : lame + 10] = b"LAME3.100\x01"
     struct.pack_into(">I", frame, lame + 20, bit_rate // 1000 << 24 | _MP3_DELAY << 12 | padding)
-    struct.pack_into(">I", frame, lame + 28, (frames + 1) * size)
+    struct.pack_into(">I", frame, lame + 28, size_bytes)
     struct.pack_into(">H", frame, lame + 34, _crc16(frame[: lame + 34]))
     return bytes(frame)
 

@@ -192,6 +192,7 @@ class Decoding:
         self.channels = 0
         self.codec = ""
         self.damage: str | None = None
+        self._samples = 0
 
     def __enter__(self) -> Self:
         return self
@@ -217,7 +218,7 @@ class Decoding:
         """The next samples, in order.
 
         Raises:
-            MediaError: The child was stopped (media_limit) or gave up.
+            MediaError: The child was stopped (media_limit), gave up, or sends more than a file may hold.
         """
         if self._closed:
             raise StopIteration
@@ -250,6 +251,9 @@ class Decoding:
         if size > MAX_DATA_BYTES or size % (4 * self.channels):
             raise self._nonsense()
         pcm = np.empty((self.channels, size // (4 * self.channels)), np.float32)
+        self._samples += pcm.shape[1]
+        if self._samples > self._job.limits.duration_s * self.rate_hz:  # the child says so itself, unless taken over
+            raise MediaError(f"longer than {self._job.limits.duration_s} s", code="media_limit")
         self._fill(pcm.reshape(-1).view(np.uint8).data)
         return pcm if np.isfinite(pcm).all() else np.nan_to_num(pcm, nan=0.0, posinf=0.0, neginf=0.0)
 

@@ -206,6 +206,8 @@ def _warm_up() -> None:
 
 
 if __name__ == "__main__":
+    for ending in (signal.SIGINT, signal.SIGTERM):  # the parent ends us; who ends the service may signal us, too
+        signal.signal(ending, signal.SIG_IGN)
     _warm_up()
     zygote = Zygote(socket.socket(fileno=int(sys.argv[1])))
     _lock_in()
