@@ -86,8 +86,10 @@ def _fetch(client: httpx.Client, url: str, part: Path, size_bytes: int) -> Itera
                         there_bytes = out.tell()
                         yield there_bytes
         except httpx.TransportError:
-            if there_bytes == before_bytes:
+            if there_bytes <= before_bytes:
                 raise
+        if there_bytes <= before_bytes:  # what answers sends its beginning again, whatever is asked for
+            raise Unavailable(f"{url} arrived incomplete")
     part.touch()
 
 

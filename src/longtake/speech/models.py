@@ -91,7 +91,7 @@ def install(name: str, models_dir: Path, progress: Progress) -> EngineInfo:
         raise Invalid(f"there is no speech model {name}; choose one of {', '.join(CATALOG)}, or give a folder's path")
     source = Path(name).expanduser().resolve()
     short = source.name.removeprefix("faster-").removeprefix("whisper-") if is_folder else name
-    target, partial = folder_of(short, models_dir), folder_of(short, models_dir).with_suffix(".partial")
+    target, partial = folder_of(short, models_dir), _partial_of(short, models_dir)
     if is_folder:
         _copy(source, partial, progress)
     else:
@@ -111,12 +111,18 @@ def remove(name: str, models_dir: Path) -> None:
     Raises:
         NotFound: There is nothing of that name.
     """
-    folders = [folder_of(name, models_dir), folder_of(name, models_dir).with_suffix(".partial")]
+    folders = [folder_of(name, models_dir), _partial_of(name, models_dir)]
     there = [f for f in folders if f.is_dir() and f.parent == models_dir]
     if not there:
         raise NotFound("speech_model", name)
     for folder in there:
         shutil.rmtree(folder)
+
+
+def _partial_of(name: str, models_dir: Path) -> Path:
+    """Where a model lies while it arrives; a name may have dots, as base.en."""
+    folder = folder_of(name, models_dir)
+    return folder.with_name(f"{folder.name}.partial")
 
 
 def _copy(source: Path, partial: Path, progress: Progress) -> None:
