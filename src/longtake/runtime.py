@@ -90,8 +90,8 @@ class DataFolder:
     """A data folder held by this process until `release`."""
 
     def __init__(self, path: Path) -> None:
-        """Take the folder; makes it when it is not there. Raises DataFolderInUse."""
-        path.mkdir(parents=True, exist_ok=True)
+        """Take the folder; makes it, for nobody else to see, when it is not there. Raises DataFolderInUse."""
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
         self._fd = os.open(path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:

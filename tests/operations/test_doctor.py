@@ -68,7 +68,6 @@ def data(tmp_path):
         recording.end()
         recording.finish()
         recording.settle()
-    data.chmod(0o700)
     return data
 
 
