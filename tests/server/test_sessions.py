@@ -69,6 +69,9 @@ def test_a_session_that_does_not_exist_is_a_problem_with_its_code(idle):
         {"mode": "trio"},
         {"expected_segments": 10**30},
         {"description": "ä" * 2000},
+        {"description": "\x01" * 501},
+        {"title": "😀" * 251},
+        {"device_id": "ä" * 33},
         {"agent": {"prompt": "x" * 2000}},
         {"agent": {"x": nested(300)}},
         {"agent": {"x": nested(20)}},
@@ -271,3 +274,32 @@ def test_metadata_stays_small_with_sixty_tracks_and_a_hundred_words(idle):
     assert (session["tracks_total"], session["tags_total"], session["errors_total"]) == (60, 50, 60)
     assert 0 < len(session["tracks"]) < 60
     assert len(idle.client.get(f"/api/sessions/{session_id}/tracks").json()["items"]) == 60
+
+
+@pytest.mark.parametrize("sign", ["x", "ä", "😀", '"', "\\", "\x01"])
+def test_metadata_stays_small_whatever_is_written(served, sign):
+    size = len(json.dumps(sign, ensure_ascii=False).encode()) - 2
+    word, device = sign * min(100, 400 // size), sign * (64 // size)
+    config = {"source_type": device, "display_ids": [device] * 8, "window_ids": [device] * 8}
+    session_id = served.create(
+        title=sign * min(500, 1000 // size), description=sign * (3000 // size), agent={"prompt": "p" * 1480},
+        tags=[word] * 50, topics=[word] * 50, phases=[word] * 50, recording_config=config, recording_type=device,
+        device_id=device, participant=word, mode="group", expected_segments=10**6,
+    )  # fmt: skip
+    served.put(session_id, served.track(session_id, name=word, device_id=device), 0, b"RIFF----WAVE" + bytes(1000))
+    for step in ("start", "pause", "resume", "end"):
+        served.client.post(f"/api/sessions/{session_id}/{step}").raise_for_status()
+    served.wait_for_job(session_id)
+    answer = served.client.get(f"/api/sessions/{session_id}")
+    assert len(answer.content) < 10_000
+    assert answer.json()["recording_config"]["display_ids"] == [device] * 8
+
+
+def test_what_was_stored_before_it_would_have_been_refused_is_shown_as_it_is(idle):
+    session_id = idle.create()
+    old = {"source_type": "ä" * 64, "display_ids": ["\x01" * 64]}
+    with idle.runtime.store.db.write() as c:
+        sessions.update_session(c, session_id, recording_config=old, title="\x01" * 500, description="\x01" * 3000)
+    shown = idle.client.get(f"/api/sessions/{session_id}").json()
+    assert shown["recording_config"] | old == shown["recording_config"]
+    assert (shown["title"], shown["description"]) == ("\x01" * 500, "\x01" * 3000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 
@@ -65,10 +66,15 @@ def _is_within(at: datetime) -> datetime:
     return at
 
 
-def _short_text(text: str) -> str:
-    if len(text.encode(errors="replace")) > MAX_DESCRIPTION_BYTES:
-        raise ValueError(f"at most {MAX_DESCRIPTION_BYTES} bytes of UTF-8")
-    return is_unicode(text)
+def _at_most(size_bytes: int) -> AfterValidator:
+    """A limit for what must be small in every answer: quotes count twice there, control characters six times."""
+
+    def check(text: str) -> str:
+        if len(json.dumps(is_unicode(text), ensure_ascii=False).encode()) - 2 > size_bytes:
+            raise ValueError(f"at most {size_bytes} bytes as JSON in UTF-8")
+        return text
+
+    return AfterValidator(check)
 
 
 Time = Annotated[
@@ -80,12 +86,12 @@ Time = Annotated[
 GivenTime = Annotated[Time, AfterValidator(_is_within)]
 """A time in a request: of the years 1970 to 8999."""
 
-Word = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(is_unicode)]
+Word = Annotated[str, Field(min_length=1, max_length=100), _at_most(400)]
 """A tag, a topic, a name."""
-Title = Annotated[str, Field(max_length=500), AfterValidator(is_unicode)]
-Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_BYTES), AfterValidator(_short_text)]
+Title = Annotated[str, Field(max_length=500), _at_most(1000)]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_BYTES), _at_most(MAX_DESCRIPTION_BYTES)]
 Text = Annotated[str, Field(min_length=1, max_length=100_000), AfterValidator(is_unicode)]
-Identifier = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(is_unicode)]
+Identifier = Annotated[str, Field(min_length=1, max_length=64), _at_most(64)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_MS)]
 

@@ -72,6 +72,17 @@ class RecordingConfig(Request):
     window_ids: Annotated[tuple[Identifier, ...], Field(max_length=8)] = ()
 
 
+class RecordingConfigAnswer(Answer):
+    """What is recorded, as it was said."""
+
+    audio: bool = True
+    video: bool = False
+    screenshots: bool = False
+    source_type: str | None = None
+    display_ids: tuple[str, ...] = ()
+    window_ids: tuple[str, ...] = ()
+
+
 class SessionRequest(Request):
     """Creates a session; everything has a sensible default."""
 
@@ -218,7 +229,7 @@ class SessionAnswer(Answer):
     participants: list[ParticipantAnswer]
     tracks: list[TrackAnswer]
     segment_counts: SegmentCounts
-    recording_config: RecordingConfig
+    recording_config: RecordingConfigAnswer
     phase: str | None
     phases: list[str]
     agent: dict[str, object] | None
@@ -339,7 +350,7 @@ def _answer(kind: type[Kind], session: Session, coverage: CoverageSummary | None
             failed=counts.failed,
             expected=session.expected_segments if None in expected or not expected else sum(filter(None, expected)),
         ),
-        recording_config=RecordingConfig.model_validate(dict(session.recording_config)),
+        recording_config=RecordingConfigAnswer.model_validate(dict(session.recording_config)),
         phase=session.phase,
         phases=list(session.phases),
         agent=shown_agent(session.agent),
