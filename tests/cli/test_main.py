@@ -97,6 +97,7 @@ def test_models_are_installed_listed_and_removed(tmp_path):
     model = tmp_path / "my-model"
     shutil.copytree(ROOT / "tests/data/tiny-whisper", model)
     assert longtake("models", "install", model, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "longtake-data").stat().st_mode & 0o777 == 0o700
     listed = json.loads(longtake("models", "list", "--json", cwd=tmp_path).stdout)["items"]
     assert [one["engine"] for one in listed if one["installed"]] == ["whisper:my-model", "pocketsphinx"]
     assert longtake("models", "remove", "whisper:my-model", cwd=tmp_path).returncode == 0

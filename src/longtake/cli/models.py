@@ -52,6 +52,8 @@ def install_model(
     from longtake.speech.models import install
 
     settings = settings_of(data=data)
+    if settings.models_folder is None:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)  # as whoever records makes it
     with stages() as shown:
         info = install(name, settings.models, lambda done, size: shown.show("install", done / size if size else 1.0))
     if as_json:
