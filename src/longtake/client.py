@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -311,7 +311,7 @@ class Client:
 
 def in_utf8(name: str) -> str:
     """A file's name in which bytes that are no UTF-8 are shown as such: they cannot be sent or stored as text."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    return re.sub(r"[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", name)
 
 
 def _given(query: Query) -> dict[str, str | int]:
