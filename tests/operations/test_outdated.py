@@ -182,3 +182,23 @@ def test_a_mark_that_cannot_be_written_stops_nobody(tmp_path):
         (data / watermark.NAME).rmdir()
         runtime.sessions.create(NewSession(title="there, too"))
     assert watermark.told(data) == 2
+
+
+@pytest.mark.parametrize("store", ["packs", "derived"])
+def test_the_number_of_a_lost_pack_is_never_given_again(tmp_path, store):
+    """Rows that name it would read what another segment is."""
+    data = tmp_path / "data"
+    with running(data) as runtime:
+        recording = Recording.begin(runtime)
+        recording.send(0, wav(tone(12)))
+        recording.end()
+        recording.finish()
+    last = max((data / store).iterdir())
+    last.unlink()
+    with running(data) as runtime:
+        other = Recording.begin(runtime)
+        other.send(0, wav(tone(12, hz=900)))
+        other.end()
+        other.finish()
+    assert not last.exists()
+    assert min((data / store).iterdir()) > last

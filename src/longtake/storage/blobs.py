@@ -125,6 +125,16 @@ class LocalBlobs:
         for leftover in (folder / "incoming").iterdir():
             leftover.unlink()  # a body that was never acknowledged
 
+    @property
+    def last_pack(self) -> int:
+        """The highest number that was given to a pack."""
+        return max(writer.last for writer in self._writers.values())
+
+    def begin_behind(self, number: int) -> None:
+        """Before anything is appended: give no pack this number or a lower one; rows may still name it."""
+        for writer in self._writers.values():
+            writer.last = max(writer.last, number)
+
     def append(self, store: str, records: Sequence[Record]) -> list[Locator]:
         with self._locks[store]:
             return self._append(store, records)

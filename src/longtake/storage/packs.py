@@ -71,7 +71,8 @@ class PackWriter:
         self._fd: int | None = None
         self._name = ""
         self._end = 0
-        self._last = 0
+        self.last = 0
+        """The highest number that was ever given to a pack of these, as far as is known."""
         folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, records: Sequence[Record]) -> tuple[str, list[int]]:
@@ -124,7 +125,7 @@ class PackWriter:
             self.close()  # somebody has removed or cut it: what is appended would be lost with it
         # A number is never used again, also when its pack has been collected: somebody may still know it.
         last = max((int(path.stem) for path in self.folder.glob("*.pack")), default=0)
-        last = max(last, self._last)
+        last = max(last, self.last)
         for number in itertools.count(last + 1):
             path = self.folder / f"{number:08d}.pack"
             if not path.exists():
@@ -135,7 +136,7 @@ class PackWriter:
         except BaseException:
             os.close(fd)
             raise
-        self._fd, self._name, self._end, self._last = fd, path.name, 0, number
+        self._fd, self._name, self._end, self.last = fd, path.name, 0, number
         return fd
 
 

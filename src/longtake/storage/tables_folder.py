@@ -11,6 +11,7 @@ watermark = Table(
     metadata,
     Column("id", Integer, primary_key=True),  # 1
     Column("commits", BigInteger, nullable=False),
+    Column("last_pack", BigInteger, nullable=False),  # the highest number that a pack was given
 )
 
 requests = Table(

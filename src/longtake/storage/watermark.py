@@ -22,28 +22,31 @@ from longtake.storage.journal import Journal
 
 NAME = "watermark"
 ADVANCE = (
-    "INSERT INTO watermark (id, commits) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET commits = commits + 1 "
-    "RETURNING commits"
+    "INSERT INTO watermark (id, commits, last_pack) VALUES (1, 1, ?) "
+    "ON CONFLICT (id) DO UPDATE SET commits = commits + 1, last_pack = excluded.last_pack RETURNING commits"
 )
-ADOPT = "INSERT OR REPLACE INTO watermark (id, commits) VALUES (1, ?)"
+ADOPT = "INSERT OR REPLACE INTO watermark (id, commits, last_pack) VALUES (1, ?, 0)"
 HAS_COUNTS = "SELECT 1 FROM sqlite_master WHERE name = 'watermark'"
 READ = "SELECT commits FROM watermark"
+LAST_PACK = "SELECT last_pack FROM watermark"
 
 
 class Watermark:
-    """Counts the transactions that belong to appends."""
+    """Counts the transactions that belong to appends, and keeps the highest number of a pack, also of a lost one."""
 
-    def __init__(self, blobs: LocalBlobs) -> None:
+    def __init__(self, db: Database, blobs: LocalBlobs) -> None:
+        with db.read() as c:
+            blobs.begin_behind(c.exec_driver_sql(LAST_PACK).scalar() or 0)
         self._path = blobs.folder / NAME
         self._blobs = blobs
-        self._counted = self._pending = blobs.appends
+        self._counted = self._pending = (blobs.appends, blobs.last_pack)
         self._commits = 0
 
     def advance(self, c: Connection) -> None:
         """At the end of a transaction: count it, if anything was appended since the last one."""
-        self._pending = self._blobs.appends
+        self._pending = (self._blobs.appends, self._blobs.last_pack)
         if self._pending != self._counted:
-            self._commits = int(c.exec_driver_sql(ADVANCE).scalar_one())
+            self._commits = int(c.exec_driver_sql(ADVANCE, (self._pending[1],)).scalar_one())
 
     def tell(self) -> None:
         """After its commit: write the count to the file. A disk that refuses is not minded: the file may lag."""
@@ -60,7 +63,7 @@ class Watermark:
 
 def attach(db: Database, blobs: LocalBlobs) -> None:
     """Have every transaction write what was noted to the packs, and how far it went beside them."""
-    journal, watermark = Journal(blobs), Watermark(blobs)
+    journal, watermark = Journal(blobs), Watermark(db, blobs)
 
     def before_commit(c: Connection) -> None:
         journal.write(c)

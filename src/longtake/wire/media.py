@@ -62,8 +62,8 @@ class SessionFigures(Answer):
 class StorageFigures(Answer):
     """What is stored; `hours_left` for what is being recorded now, or one microphone.
 
-    `by_kind` is by how it is kept: `packs` hold small bodies, `files` large ones and made MP3s, `derived` the sound to be
-    played, which can be made anew.
+    `by_kind` is by how it is kept: `packs` hold small bodies, `files` large ones and made MP3s, `derived` the sound
+    to be played, which can be made anew.
     """
 
     total_bytes: int

@@ -16,5 +16,6 @@ def upgrade() -> None:
         "watermark",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("commits", sa.BigInteger(), nullable=False),
+        sa.Column("last_pack", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_watermark")),
     )
