@@ -23,7 +23,8 @@ def run(smoke: bool) -> list[Figure]:
     if shutil.which("strace") is not None:
         points += calls(1 if smoke else 240)
     verdicts = sweep(points, expected)
-    control = sweep([Point(n) for n in range(count // 4, count // 2, 40 if smoke else 4)], expected, careless=True)
+    while_it_sends = range(count // 10, count // 5, 15 if smoke else 2)
+    control = sweep([Point(n) for n in while_it_sends], expected, careless=True)
     deleted = [verdict for scenario in SCENARIOS[: 1 if smoke else None] for verdict in sweep_deleting(scenario, smoke)]
     is_traced = shutil.which("strace") is not None
     found = figures(verdicts, control, is_traced=is_traced) + deletion_figures(deleted)

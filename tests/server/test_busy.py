@@ -98,10 +98,11 @@ def test_noting_what_was_asked_for_holds_up_nobody_else(idle):
     idle.put(session_id, track_id, 0, tone(0.1))
     media = f"/api/sessions/{session_id}/tracks/{track_id}/segments/0/media"
     attachments = idle.runtime.attachments
+    attachments.write()
+    for number in range(ACCESSES_AT_ONCE - 1):
+        attachments.touch(f"{number:064x}")
     with ThreadPoolExecutor(1) as thread:
-        with idle.runtime.store.db.write():  # the next access that is due to be written waits
-            for number in range(ACCESSES_AT_ONCE - 1):
-                attachments.touch(f"{number:064x}")
+        with idle.runtime.store.db.write():  # the next access is due to be written, and waits
             asking = thread.submit(idle.client.get, media)
             wait_for(lambda: len(attachments._accesses) == 0)
             answer = idle.client.get("/static/page.css", timeout=SOON_S)
