@@ -4,6 +4,7 @@ Nine of ten segments are silent, which costs time, not memory: every segment is 
 """
 
 import io
+import sys
 import time
 import wave
 
@@ -38,6 +39,7 @@ def run(smoke: bool) -> list[Figure]:
                     _put(http, session, track, index, number)
             _settle(http, [session for session, _ in tracks])
             used.append(_used(s.pid))
+            print(f"serve_memory: {hour + 1} of {hours} hours, {used[-1]:.0f} MiB", file=sys.stderr, flush=True)
     ratio = max(used[SETTLED_HOURS:]) / max(used[:SETTLED_HOURS])
     hourly = ", ".join(f"{one:.0f}" for one in used)
     return [

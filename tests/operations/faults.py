@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -249,9 +248,15 @@ class _Run:
         return sum(found.values())
 
 
+def tracer_pid() -> int:
+    """Who traces this process; 0 when nobody does."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("TracerPid:")).split()[1])
+
+
 def let_calls_work() -> None:
     """End the `strace` that makes calls fail in each thread, if there is one: a try is a thread of its own."""
-    while tracer := int(re.search(r"TracerPid:\s*(\d+)", Path("/proc/self/status").read_text())[1]):  # type: ignore[index]
+    while tracer := tracer_pid():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it hands on what ends it
         with contextlib.suppress(ProcessLookupError):
             os.kill(tracer, signal.SIGTERM)

@@ -54,6 +54,11 @@ def back_up(data, to):
         ours.backup(copy)
 
 
+def put_back(data, backup):
+    lose(data)
+    shutil.copy(backup, data / "longtake.db")
+
+
 def longtake(*words):
     return subprocess.run([BIN, *words], capture_output=True, text=True, timeout=60, check=False)
 
@@ -109,8 +114,7 @@ def test_a_backup_put_back_beside_newer_recordings(tmp_path):
     sent = record(data, "Monday")
     back_up(data, tmp_path / "backup.db")
     sent |= record(data, "Tuesday")
-    lose(data)
-    shutil.copy(tmp_path / "backup.db", data / "longtake.db")
+    put_back(data, tmp_path / "backup.db")
     assert_refused_and_rebuilt(data, sent)
 
 
@@ -121,8 +125,7 @@ def test_a_backup_of_an_older_schema_put_back(tmp_path):
     shutil.copy(data / "longtake.db", tmp_path / "backup.db")
     record(data, "Since the upgrade")
     sent = acknowledged(data)
-    lose(data)
-    shutil.copy(tmp_path / "backup.db", data / "longtake.db")
+    put_back(data, tmp_path / "backup.db")
     assert_refused_and_rebuilt(data, sent)
 
 

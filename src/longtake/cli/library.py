@@ -17,7 +17,7 @@ from longtake.client import Client
 from longtake.ingest.protocol import announce
 from longtake.model.errors import DataFolderInUse, Invalid, NotFound
 from longtake.runtime import Runtime
-from longtake.server.views import SessionViews
+from longtake.server.views import SessionViews, cleaned_up, collected
 from longtake.sessions.lifecycle import Announced
 from longtake.sessions.manager import NewSession, NewTrack
 from longtake.settings import Settings
@@ -155,16 +155,10 @@ class Local:
         return self._views.of(self.runtime.sessions.restore(session_id))
 
     def collect(self, older_than: timedelta, *, dry_run: bool = False) -> CollectAnswer:
-        done = self.runtime.collector.collect(older_than // timedelta(milliseconds=1), dry_run=dry_run)
-        return CollectAnswer(
-            deleted=done.deleted, bytes=done.size_bytes, freed_bytes=done.freed_bytes, packs=done.packs
-        )
+        return collected(self.runtime.collector.collect(older_than // timedelta(milliseconds=1), dry_run=dry_run))
 
     def clean_up(self) -> CleanUpAnswer:
-        done = self.runtime.upkeep.clean_up(actor="owner")
-        return CleanUpAnswer(
-            ended=list(done.ended), removed=list(done.removed), forgotten_answers=done.forgotten_answers
-        )
+        return cleaned_up(self.runtime.upkeep.clean_up(actor="owner"))
 
     def job(self, job_id: str) -> JobAnswer:
         return JobAnswer.of(self.runtime.work.get(job_id))

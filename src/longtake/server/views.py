@@ -1,11 +1,15 @@
-"""Sessions as they are shown, with what their rows alone do not say."""
+"""Sessions as they are shown, with what their rows alone do not say; what was cleaned up and collected."""
 
 from __future__ import annotations
 
 from longtake.model.session import Session
 from longtake.runtime import Runtime
+from longtake.sessions.upkeep import CleanedUp
+from longtake.storage.collect import Collected
+from longtake.wire.attachments import CollectAnswer
 from longtake.wire.sessions import CoverageSummary, SessionAnswer
 from longtake.wire.transcript import task_id
+from longtake.wire.upkeep import CleanUpAnswer
 
 
 class SessionViews:
@@ -37,3 +41,13 @@ class SessionViews:
             stored_ms=max((one.stored_ms for one in found), default=0),
             gap_count=sum(one.gap_count for one in found),
         )
+
+
+def collected(done: Collected) -> CollectAnswer:
+    """What a collection has removed."""
+    return CollectAnswer(deleted=done.deleted, bytes=done.size_bytes, freed_bytes=done.freed_bytes, packs=done.packs)
+
+
+def cleaned_up(done: CleanedUp) -> CleanUpAnswer:
+    """What a clean-up has done."""
+    return CleanUpAnswer(ended=list(done.ended), removed=list(done.removed), forgotten_answers=done.forgotten_answers)

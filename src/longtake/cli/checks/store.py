@@ -111,13 +111,13 @@ def _database(data: Path) -> Finding:
         text = f"the database is of a newer longtake (schema {version and version[0]})"
         remedy = command("python", "-m", "pip", "install", "--upgrade", "longtake")
         return Finding(check="database", level=Level.WRONG, text=text, remedy=remedy)
-    if version[0] != max(known) and not is_outdated(data):
-        text = f"the schema is {version[0]}: it becomes {max(known)} at the next start"
-        remedy = command("longtake", "serve", "--data", data)
-        return Finding(check="database", level=Level.WRONG, text=text, remedy=remedy)
     if is_outdated(data):
         text = "the database is older than the recordings beside it, and does not know them all"
         return Finding(check="database", level=Level.WRONG, text=text, remedy=_rebuild(data))
+    if version[0] != max(known):
+        text = f"the schema is {version[0]}: it becomes {max(known)} at the next start"
+        remedy = command("longtake", "serve", "--data", data)
+        return Finding(check="database", level=Level.WRONG, text=text, remedy=remedy)
     return ok("database", f"sound, schema {version[0]}")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from longtake.media.blocks import EncodedBlock, Read, block_count, block_of, encode_block, input_span
 from longtake.media.timeline_pcm import CONTEXT_NS
 from longtake.model.timeline import RATE_HZ, ns_to_samples
+from longtake.storage.blobs import StoreName
 from longtake.storage.catalog import derived
 from longtake.storage.packs import Record
 from longtake.storage.store import Store
@@ -44,7 +45,6 @@ class Wanted:
 
     number: int
     made_from: str
-    total_samples: int | None
 
 
 def decided_blocks(length_samples: int, *, is_final: bool) -> int:
@@ -91,7 +91,7 @@ def put_blocks(
         with store.db.read() as c:
             have = derived.block_keys(c, owner_id, first, behind)
         wanted = [
-            Wanted(number=number, made_from=made_from, total_samples=total_samples)
+            Wanted(number=number, made_from=made_from)
             for number in range(first, behind)
             if (made_from := source(number)) != have.get(number, (0, None))[1]
         ]
@@ -100,7 +100,7 @@ def put_blocks(
                 return wanted[at].number
             did = True
             batch = [
-                (one, encode_block(read, block=one.number, channels=channels, total_samples=one.total_samples))
+                (one, encode_block(read, block=one.number, channels=channels, total_samples=total_samples))
                 for one in wanted[at : at + BATCH_BLOCKS]
             ]
             _store_blocks(store, session_id, owner_id, channels, batch)
@@ -119,7 +119,7 @@ def _store_blocks(
         Record(head={"kind": "block", "owner": owner_id, "number": one.number, "sha256": sha256}, body=[made.payload])
         for (one, made), sha256 in zip(batch, digests, strict=True)
     ]
-    with store.blobs.appended("derived", records) as locators, store.db.write() as c:
+    with store.blobs.appended(StoreName.DERIVED, records) as locators, store.db.write() as c:
         have = derived.block_keys(c, owner_id, batch[0][0].number, batch[-1][0].number + 1)
         for (one, made), sha256, locator in zip(batch, digests, locators, strict=True):
             block = derived.Block(

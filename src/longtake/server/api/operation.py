@@ -17,6 +17,7 @@ from longtake.runtime import Runtime
 from longtake.server.api.common import ADMINISTER, READ, problems
 from longtake.server.metrics import CONTENT_TYPE, Metrics
 from longtake.server.routing import ApiRoute, Run
+from longtake.server.views import collected
 from longtake.storage.catalog import figures
 from longtake.wire.attachments import CollectAnswer, CollectRequest
 from longtake.wire.jobs import QueueAnswer
@@ -63,8 +64,7 @@ def get_metrics(request: Request) -> Response:
 def collect_garbage(run: Run, body: CollectRequest | None = None) -> CollectAnswer:
     """Remove stored bytes that nothing has referred to for some time."""
     wanted = body or CollectRequest()
-    done = run.collector.collect(wanted.older_than // timedelta(milliseconds=1), dry_run=wanted.dry_run)
-    return CollectAnswer(deleted=done.deleted, bytes=done.size_bytes, freed_bytes=done.freed_bytes, packs=done.packs)
+    return collected(run.collector.collect(wanted.older_than // timedelta(milliseconds=1), dry_run=wanted.dry_run))
 
 
 @router.get("/healthz", response_model=HealthAnswer, responses=UNWELL)

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from longtake.server.api.common import ADMINISTER, problems
 from longtake.server.routing import ApiRoute, Run
+from longtake.server.views import cleaned_up
 from longtake.wire.upkeep import CleanUpAnswer, CleanUpRequest
 
 router = APIRouter(route_class=ApiRoute, tags=["operation"])
@@ -19,5 +20,4 @@ def clean_up(run: Run, body: CleanUpRequest | None = None) -> CleanUpAnswer:
     What is being recorded is left alone, and nothing that was acknowledged is deleted.
     """
     idle_ms = None if body is None or body.idle_minutes is None else body.idle_minutes * MS_PER_MINUTE
-    done = run.upkeep.clean_up(idle_ms=idle_ms, actor="owner")
-    return CleanUpAnswer(ended=list(done.ended), removed=list(done.removed), forgotten_answers=done.forgotten_answers)
+    return cleaned_up(run.upkeep.clean_up(idle_ms=idle_ms, actor="owner"))
