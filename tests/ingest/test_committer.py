@@ -2,13 +2,13 @@
 
 import asyncio
 import hashlib
-import logging
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from longtake.ingest.body import Arrived
 from longtake.ingest.committer import Committer, Waiter
@@ -180,15 +180,16 @@ def test_what_follows_is_told_after_the_commit_and_only_what_is_new(make):
     assert seen == [(1, [4]), (2, [5])]
 
 
-def test_an_error_in_what_follows_is_logged_and_the_receipts_stand(make, caplog):
+def test_an_error_in_what_follows_is_logged_and_the_receipts_stand(make):
     def after(stored):
         raise ZeroDivisionError
 
     _, committer = make(after_commit=after)
-    with caplog.at_level(logging.ERROR):
+    with capture_logs() as logs:
         put(committer, arrived(0, sound("a")))[0].result()
         assert put(committer, arrived(1, sound("b")))[0].result().is_new
-    assert "the segments are stored" in caplog.text
+    assert (logs[0]["event"], logs[0]["segments"]) == ("stored_not_announced", 1)
+    assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
 
 
 class Unforeseen:
@@ -203,16 +204,16 @@ class Unforeseen:
         raise RuntimeError("nobody expects this")
 
 
-def test_whatever_goes_wrong_nobody_waits_for_ever_and_the_next_are_stored(make, caplog):
+def test_whatever_goes_wrong_nobody_waits_for_ever_and_the_next_are_stored(make):
     gate = Gate()
     station, committer = make(gate)
     bad = replace(arrived(0, sound("a")), parts=[], staged=Unforeseen())
-    with caplog.at_level(logging.ERROR):
+    with capture_logs() as logs:
         beside, of_bad = put_as_one_batch(committer, gate, arrived(1, sound("b")), bad)
         assert isinstance(of_bad.exception(PATIENCE_S), RuntimeError)
         assert beside.result(PATIENCE_S).is_new
         assert put(committer, arrived(2, sound("c")))[0].result(PATIENCE_S).is_new
-    assert "nobody expects this" in caplog.text
+    assert [(one["event"], str(one["exc_info"])) for one in logs] == [("storing_failed", "nobody expects this")]
     assert committer.queued_bytes == 0
     assert station.count() == 3
 

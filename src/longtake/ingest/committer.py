@@ -7,7 +7,6 @@ they arrived → names of files, flushed → the pack's append and flush → com
 from __future__ import annotations
 
 import asyncio
-import logging
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+import structlog
 from sqlalchemy import Connection
 
 from longtake.ingest.body import Arrived
@@ -33,7 +33,7 @@ from longtake.storage.packs import ELSEWHERE, Record
 BATCH = 256
 BATCH_BYTES = 32 << 20
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class Committer:
                 try:
                     self._serve(batch)
                 except Exception as error:
-                    log.exception("storing went wrong in a way that nothing foresees; the next batch is served")
+                    log.error("storing_failed", segments=len(batch), exc_info=error)
                     _answer(batch, [error] * len(batch))  # whoever has an answer keeps it
                 with self._lock:
                     self._queued_bytes -= sum(waiter.held_bytes for waiter in batch)
@@ -168,8 +168,8 @@ class Committer:
         if stored:
             try:
                 self._after_commit(stored)
-            except Exception:
-                log.exception("what follows a stored segment failed; the segments are stored")
+            except Exception as error:
+                log.error("stored_not_announced", segments=len(stored), exc_info=error)
 
     def _note(self, batch: Sequence[Waiter], outcomes: Sequence[Outcome], stored: Sequence[Stored]) -> None:
         """Count what was done."""
@@ -323,7 +323,7 @@ def _answer(batch: Sequence[Waiter], outcomes: Sequence[Outcome]) -> None:
         try:
             loop.call_soon_threadsafe(_resolve, answers)
         except RuntimeError:  # the loop has ended, and all who waited in it
-            log.info("%d receipts found nobody waiting", len(answers))
+            log.info("receipts_not_awaited", segments=len(answers))
 
 
 def _resolve(answers: Sequence[tuple[Waiter, Outcome]]) -> None:

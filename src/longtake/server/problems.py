@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from http import HTTPStatus
 from typing import Self
 
@@ -95,8 +96,10 @@ def answer_to(error: Exception, scope: Scope) -> ProblemResponse:
     said = {"method": scope["method"], "route": template_of(scope), "request_id": request_id_of(scope)}
     session_id = scope.get("path_params", {}).get("session_id")
     if isinstance(error, LongtakeError):
-        note = log.warning if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.debug
-        note("request_refused", code=error.code, status=error.http_status, session=session_id, error=error, **said)
+        level = logging.WARNING if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.DEBUG
+        log.log(
+            level, "request_refused", code=error.code, status=error.http_status, session=session_id, error=error, **said
+        )
         return problem_of(error).of_request(scope)
     log.error("request_failed", session=session_id, exc_info=error, **said)
     return unexpected().of_request(scope)

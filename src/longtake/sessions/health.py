@@ -89,7 +89,7 @@ class Watch:
             self._change(due[first : first + AT_ONCE], now_ms, changed)
         self._looked_ms = self._store.now_ms()
         for session_id, cause in changed.lost.items():
-            log.warning("session_interrupted", session_id=session_id, cause=cause)
+            log.warning("session_interrupted", session=session_id, cause=cause)
         return changed
 
     def _change(self, session_ids: Sequence[str], now_ms: int, changed: Findings) -> None:
