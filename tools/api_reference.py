@@ -28,16 +28,20 @@ ROOMS = {
 }
 """Tags of the routes, in the order of the page; what is not here comes behind, under its own name."""
 
+EVERYWHERE = ("Idempotency-Key", "X-Longtake-Device")
+"""What the head of the page says of all of them."""
+
 HEAD = """# The HTTP API
 
 Every route, generated from the OpenAPI document (`GET /api/openapi.json`) by `tools/api_reference.py`.
 
 - JSON in `snake_case`; times are ISO 8601 in UTC, durations end in `_ms`, sizes in `_bytes`; ids are UUIDs.
 - Errors are `application/problem+json` with a stable `code`: see [errors](errors.md). Each route lists the statuses
-  that it answers with besides; any may answer 400, 403, 421 or, when something unforeseen happens, 500.
+  that it answers with besides; any may answer 400, 403, 421, 422 or, when something unforeseen happens, 500.
 - Lists take `limit` (at most 500) and `cursor`; they answer with `items` and `next_cursor`, null at the end.
 - Every write can be sent again: PUT by its address, POST with an `Idempotency-Key` header.
-- `X-Longtake-Device` names the sending device.
+- `X-Longtake-Device` names the sending device: histories tell of it, and a new session or track is its own unless it
+  names another.
 - What can be typed into `q` is in [search](search.md).
 """
 
@@ -70,7 +74,7 @@ def _route(api: Mapping[str, Any], method: str, path: str, operation: Mapping[st
     yield f"### `{method.upper()} {path}`\n"
     said = operation.get("description") or operation.get("summary") or ""
     yield "\n\n".join(" ".join(paragraph.split()) for paragraph in said.split("\n\n")) + "\n"
-    rows = [_parameter(one) for one in operation.get("parameters", []) if one["name"] != "Idempotency-Key"]
+    rows = [_parameter(one) for one in operation.get("parameters", []) if one["name"] not in EVERYWHERE]
     body = operation.get("requestBody")
     if body is not None:
         rows += _body(api, body)

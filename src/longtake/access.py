@@ -11,6 +11,9 @@ from enum import StrEnum
 
 from longtake.model.errors import Forbidden
 
+OWNER = "owner"
+"""Who asks on loopback."""
+
 
 class Action(StrEnum):
     """What somebody wants to do."""
@@ -29,6 +32,19 @@ class Caller:
     name: str
     is_owner: bool = False
     device_id: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """By what name histories tell of them."""
+        return acting(self.device_id, self.name)
+
+
+def acting(device_id: str | None, otherwise: str) -> str:
+    """By what name histories tell of a device; of no known one, by another.
+
+    Words without a colon are longtake's own: `owner`, `recorder`, `watch`, `cleanup`, `rebuild`.
+    """
+    return otherwise if device_id is None else f"device:{device_id}"
 
 
 def authorise(caller: Caller, action: Action, session_id: str | None = None) -> None:

@@ -84,7 +84,7 @@ class Client:
 
         Args:
             url: Where the server is, like `http://127.0.0.1:8000`.
-            device_id: The device that this program is, for servers that want to know.
+            device_id: The device that this program is: histories tell of it, and what it records is its own.
 
         Raises:
             Unreachable: It is no address.

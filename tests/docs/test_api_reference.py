@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.api_reference import METHODS, TARGET, document, reference
+from tools.api_reference import EVERYWHERE, METHODS, TARGET, document, reference
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +17,8 @@ def test_the_reference_is_what_the_document_says(api):
 
 def test_every_route_is_in_the_reference_with_its_parameters_and_problems(api):
     text = TARGET.read_text()
+    head = text.partition("\n## ")[0]
+    assert all(f"`{name}`" in head for name in EVERYWHERE)
     for path, operations in api["paths"].items():
         for method in METHODS:
             if method in operations:
@@ -24,7 +26,7 @@ def test_every_route_is_in_the_reference_with_its_parameters_and_problems(api):
                 assert found, f"{method} {path}"
                 section = rest.partition("\n### ")[0]
                 for parameter in operations[method].get("parameters", []):
-                    is_everywhere = parameter["name"] == "Idempotency-Key"
+                    is_everywhere = parameter["name"] in EVERYWHERE
                     assert is_everywhere or f"`{parameter['name']}`" in section, f"{method} {path} {parameter['name']}"
                 for status in set(operations[method]["responses"]) - {"default"}:
                     assert status in section, f"{method} {path} {status}"

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from longtake.access import OWNER
 from longtake.cli.console import quiet_logs, settings_of
 from longtake.client import Client
 from longtake.ingest.protocol import announce
@@ -158,7 +159,7 @@ class Local:
         return collected(self.runtime.collector.collect(older_than // timedelta(milliseconds=1), dry_run=dry_run))
 
     def clean_up(self) -> CleanUpAnswer:
-        return cleaned_up(self.runtime.upkeep.clean_up(actor="owner"))
+        return cleaned_up(self.runtime.upkeep.clean_up(actor=OWNER))
 
     def job(self, job_id: str) -> JobAnswer:
         return JobAnswer.of(self.runtime.work.get(job_id))

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from longtake.server.idempotency import KEY
+from longtake.server.security import DEVICE
 from longtake.server.streams import PlainRoute
 from longtake.wire.base import Problem
 from longtake.wire.sessions import SessionAnswer
@@ -23,6 +24,13 @@ IDEMPOTENCY_KEY = {
     "required": False,
     "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
     "description": "The same key with the same request does it once and gives the same answer again, for a day.",
+}
+DEVICE_ID = {
+    "name": "X-Longtake-Device",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{DEVICE.pattern}$"},
+    "description": "The device that sends: who is named in histories, and whose a new session or track is.",
 }
 METHODS = ("get", "put", "post", "patch", "delete")
 
@@ -58,5 +66,5 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     if "422" in responses:
         responses["422"] = {"description": "The request does not make sense: `invalid_request`, …", "content": PROBLEM}
     responses["default"] = {"description": "Any other problem.", "content": PROBLEM}
-    if method == "post":
-        operation["parameters"] = [*operation.get("parameters", []), IDEMPOTENCY_KEY]
+    common = {"get": [], "post": [DEVICE_ID, IDEMPOTENCY_KEY]}.get(method, [DEVICE_ID])
+    operation["parameters"] = [*operation.get("parameters", []), *common]

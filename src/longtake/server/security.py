@@ -5,6 +5,7 @@ Belongs here: what holds for every request. Does not: who may do what (`access`)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -13,12 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from longtake.access import Action, Caller, authorise
-from longtake.model.errors import LongtakeError
+from longtake.access import OWNER, Action, Caller, authorise
+from longtake.model.errors import Invalid, LongtakeError
 from longtake.server.metrics import HttpFigures
 from longtake.server.problems import CrossSite, HostNotAllowed, answer_to
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+DEVICE = re.compile(r"[!-~]{1,64}")
 SAME_SITE = frozenset({b"same-origin", b"none"})
 HEADERS = {
     "Content-Security-Policy": (
@@ -115,7 +117,7 @@ class Allow:
         self.action = action
 
     async def __call__(self, request: Request) -> Caller:
-        caller = Caller(name="owner", is_owner=True, device_id=request.headers.get("x-longtake-device"))
+        caller = Caller(name=OWNER, is_owner=True, device_id=_device_of(request))
         authorise(caller, self.action, request.path_params.get("session_id"))
         return caller
 
@@ -130,9 +132,17 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        await self.allow(request)
+        request.state.caller = await self.allow(request)
         response = await self._endpoint(request)
         await response(scope, receive, send)
+
+
+def _device_of(request: Request) -> str | None:
+    """The device that sends, if it says so; raises Invalid."""
+    device_id = request.headers.get("x-longtake-device")
+    if device_id is not None and DEVICE.fullmatch(device_id) is None:
+        raise Invalid("X-Longtake-Device is an id of 1 to 64 printable ASCII characters", header="X-Longtake-Device")
+    return device_id
 
 
 def _host_of(origin: str) -> str | None:

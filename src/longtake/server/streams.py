@@ -17,7 +17,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from longtake.access import Action
+from longtake.access import Action, Caller
 from longtake.enrichment.playback import Readable, Wav
 from longtake.ingest.protocol import announce
 from longtake.model.errors import Invalid, NotFound
@@ -147,8 +147,8 @@ class Streams:
 
     async def _import(self, request: Request, name: str, title: str) -> Response:
         stem = PurePath(name.replace("\\", "/")).stem.strip() or None
-        device_id = request.headers.get("x-longtake-device")
-        track = await to_thread.run_sync(self._run.imports.begin, title or None, stem, device_id and device_id[:64])
+        caller: Caller = request.state.caller
+        track = await to_thread.run_sync(self._run.imports.begin, title or None, stem, caller.device_id)
         try:
             announcement = announce(
                 track_id=track.id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from longtake.access import OWNER, acting
 from longtake.model.errors import Unavailable
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import UPLOAD, Session, Track, TrackKind
@@ -26,17 +27,21 @@ class Imports:
 
     def begin(self, title: str | None, name: str | None, device_id: str | None) -> Track:
         """A session with one track, whose segment 0 the file will be; without a title it is called as the track."""
-        session = self._manager.create(NewSession(title=title or name, device_id=device_id, recording_type=UPLOAD))
+        session = self._manager.create(
+            NewSession(title=title or name, device_id=device_id, recording_type=UPLOAD),
+            actor=acting(device_id, OWNER),
+        )
         try:
-            return self._manager.declare_track(session.id, NewTrack(kind=TrackKind.UPLOAD, name=name and name[:100]))
+            new = NewTrack(kind=TrackKind.UPLOAD, name=name and name[:100], device_id=device_id)
+            return self._manager.declare_track(session.id, new)
         except BaseException:
             self.forget(session.id)
             raise
 
     def end(self, track: Track) -> Session:
         """The file is stored: the session is there as a whole."""
-        self._lifecycle.start(track.session_id)
-        return self._lifecycle.end(track.session_id, [Announced(track_id=track.id, segments=1)])
+        self._lifecycle.start(track.session_id, actor=acting(track.device_id, OWNER))
+        return self._end(track)
 
     def forget(self, session_id: str) -> None:
         """Remove the session of a file that did not arrive, now or, when the disk refuses, with `forget_left`."""
@@ -65,4 +70,8 @@ class Imports:
             elif session.state is SessionState.IDLE:
                 self.end(session.tracks[0])
             else:
-                self._lifecycle.end(session.id, [Announced(track_id=session.tracks[0].id, segments=1)])
+                self._end(session.tracks[0])
+
+    def _end(self, track: Track) -> Session:
+        announced = [Announced(track_id=track.id, segments=1)]
+        return self._lifecycle.end(track.session_id, announced, actor=acting(track.device_id, OWNER))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from longtake.access import OWNER
 from longtake.model.errors import Invalid, MissingPermissions
 from longtake.model.lifecycle import (
     CHECK_WALK,
@@ -93,7 +94,7 @@ class Lifecycle:
         self._store = store
         self._work = work
 
-    def start(self, session_id: str, *, actor: str = "owner") -> Session:
+    def start(self, session_id: str, *, actor: str = OWNER) -> Session:
         """Begin to record: walks and records every state to `active`.
 
         While somebody is being asked for a permission it waits in `checking_permissions`; the recorder's next heartbeat
@@ -117,19 +118,19 @@ class Lifecycle:
             raise MissingPermissions(missing(denied), permissions=denied, state=session.state.value)
         return session
 
-    def pause(self, session_id: str, *, actor: str = "owner") -> Session:
+    def pause(self, session_id: str, *, actor: str = OWNER) -> Session:
         """Pause; media time stands still."""
         return self._move(session_id, PAUSE_WALK, actor)
 
-    def resume(self, session_id: str, *, actor: str = "owner") -> Session:
+    def resume(self, session_id: str, *, actor: str = OWNER) -> Session:
         """Go on after a pause or an interruption."""
         return self._move(session_id, RESUME_WALK, actor)
 
-    def reset(self, session_id: str, *, actor: str = "owner") -> Session:
+    def reset(self, session_id: str, *, actor: str = OWNER) -> Session:
         """Leave `error` to try again."""
         return self._move(session_id, (SessionEvent.RESET_REQUESTED,), actor)
 
-    def dismiss(self, session_id: str, *, actor: str = "owner") -> Session:
+    def dismiss(self, session_id: str, *, actor: str = OWNER) -> Session:
         """Leave `error` without trying again."""
         return self._move(session_id, (SessionEvent.DISMISSED,), actor)
 
@@ -149,7 +150,7 @@ class Lifecycle:
         session = sessions.open_session(c, session_id)
         return self.walk_in(c, session, (SessionEvent.RECORDER_LOST,), actor="watch", cause=cause)
 
-    def end(self, session_id: str, announced: Sequence[Announced] = (), *, actor: str = "owner") -> Session:
+    def end(self, session_id: str, announced: Sequence[Announced] = (), *, actor: str = OWNER) -> Session:
         """Stop recording and have the session enriched. Late segments are still taken.
 
         Raises:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from longtake.access import OWNER
 from longtake.model.coverage import NOTHING, Coverage, Figures, cover, cover_all, coverage, deleted, figures
 from longtake.model.errors import Conflict, Invalid
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
@@ -82,7 +83,7 @@ class Sessions:
         self._store = store
         self._work = work
 
-    def create(self, new: NewSession, *, actor: str = "owner") -> Session:
+    def create(self, new: NewSession, *, actor: str = OWNER) -> Session:
         """Create a session; its history begins."""
         now_ms = self._store.now_ms()
         for name, words in (("tags", new.tags), ("topics", new.topics), ("phases", new.phases)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from longtake.access import acting
 from longtake.model.errors import IllegalTransition
 from longtake.model.lifecycle import (
     GRANTED_WALK,
@@ -31,6 +32,7 @@ ENDED = (TrackState.STOPPING, TrackState.STOPPED, TrackState.ERROR)
 """What a recorder may still report when its session has ended."""
 AWAITING = (SessionState.INTERRUPTED, SessionState.CHECKING_PERMISSIONS)
 """States of a session that a heartbeat may end."""
+RECORDER = "recorder"
 BACK = "its recorder is back"
 
 
@@ -52,8 +54,11 @@ class Recorders:
         self._store = store
         self._lifecycle = lifecycle
 
-    def report(self, session_id: str, track_id: str, report: TrackReport) -> Track:
+    def report(self, session_id: str, track_id: str, report: TrackReport, *, device_id: str | None = None) -> Track:
         """Take a heartbeat. It moves the track; an interrupted session goes on, one that waits for permissions starts.
+
+        Args:
+            device_id: What sends it; else the track's own device is meant.
 
         Raises:
             NotFound: There is no such session or track. Trashed: The session lies in the trash.
@@ -77,7 +82,7 @@ class Recorders:
             columns["error"] = report.error or (f"permission refused: {', '.join(refused)}" if refused else None)
             tracks.update_track(c, track_id, **columns)
             sessions.update_session(c, session_id, last_activity_at_ms=now_ms)
-            moved = self._follow(c, tracks.get_track(c, track_id)) if state in AWAITING else None
+            moved = self._follow(c, tracks.get_track(c, track_id), device_id) if state in AWAITING else None
             track = tracks.get_track(c, track_id)
         self._lifecycle.publish_track(track)
         if moved is not None:
@@ -91,13 +96,14 @@ class Recorders:
         segments may have been recorded before.
         """
         session = sessions.get_session(c, session_id)
-        if session.state is SessionState.INTERRUPTED and any(
-            track.id in track_ids and track.state in LIVE and (track.reported_at_ms or 0) <= session.asked_at_ms
-            for track in session.tracks
-        ):
-            self._lifecycle.walk_in(c, session, RESUME_WALK, actor="recorder", cause=BACK)
+        if session.state is not SessionState.INTERRUPTED:
+            return
+        for track in session.tracks:
+            if track.id in track_ids and track.state in LIVE and (track.reported_at_ms or 0) <= session.asked_at_ms:
+                self._lifecycle.walk_in(c, session, RESUME_WALK, actor=acting(track.device_id, RECORDER), cause=BACK)
+                return
 
-    def _follow(self, c: Connection, track: Track) -> Session | None:
+    def _follow(self, c: Connection, track: Track, device_id: str | None) -> Session | None:
         """Within a transaction: what follows for the session; it as it is then, if anything."""
         session = sessions.get_session(c, track.session_id)
         walks: list[tuple[Sequence[SessionEvent], str | None]] = []
@@ -111,7 +117,8 @@ class Recorders:
             elif not lacking(session.tracks, Permission.PROMPT):
                 walks = [(GRANTED_WALK, None)]
         for events, cause in walks:
-            self._lifecycle.walk_in(c, session, events, actor="recorder", cause=cause)
+            actor = acting(device_id or track.device_id, RECORDER)
+            self._lifecycle.walk_in(c, session, events, actor=actor, cause=cause)
         return sessions.get_session(c, session.id) if walks else None
 
 

@@ -11,6 +11,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 """Times in requests lie between these: far enough from the ends of `datetime` for every offset."""
+ACTOR = (
+    "Who did it: `owner`; `device:` and its id, as `X-Longtake-Device` or the track names it; `recorder` where nobody "
+    "names it; `watch`, `cleanup` and `rebuild` are longtake itself."
+)
 MAX_COUNT = 10**6
 MAX_DESCRIPTION_BYTES = 3000
 MAX_MS = 366 * 24 * 3600 * 1000

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Self
 
+from pydantic import Field
+
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Transition
-from longtake.wire.base import Answer, Time, moment
+from longtake.wire.base import ACTOR, Answer, Time, moment
 
 
 class TransitionAnswer(Answer):
@@ -16,7 +18,7 @@ class TransitionAnswer(Answer):
     from_state: SessionState | None
     to_state: SessionState
     event: str
-    actor: str
+    actor: str = Field(description=ACTOR)
     cause: str | None
 
     @classmethod

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from longtake.model.remarks import Item, ItemKind, Marker, PhaseChange, Written
-from longtake.wire.base import Answer, Milliseconds, Request, Text, Time, Title, Word, moment
+from longtake.wire.base import ACTOR, Answer, Milliseconds, Request, Text, Time, Title, Word, moment
 
 
 class MarkerRequest(Request):
@@ -23,7 +23,7 @@ class MarkerAnswer(Answer):
     id: str
     at_ms: int
     label: str | None
-    author: str
+    author: str = Field(description=ACTOR)
     created_at: Time
 
     @classmethod
@@ -50,7 +50,7 @@ class PhaseChangeAnswer(Answer):
     phase: str | None
     at: Time
     at_ms: int
-    actor: str
+    actor: str = Field(description=ACTOR)
 
     @classmethod
     def of(cls, change: PhaseChange) -> Self:
@@ -76,7 +76,7 @@ class WrittenAnswer(Answer):
     """What somebody wrote: shown before what was made."""
 
     text: str
-    author: str
+    author: str = Field(description=ACTOR)
     at: Time
 
     @classmethod

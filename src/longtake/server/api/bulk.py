@@ -15,16 +15,16 @@ from longtake.wire.library import BulkAnswer, BulkItem, BulkRequest
 
 router = APIRouter(route_class=ApiRoute, tags=["library"])
 
-Command = Callable[[Runtime, str, BulkRequest], object]
+Command = Callable[[Runtime, str, BulkRequest, Caller], object]
 COMMANDS: Mapping[str, tuple[Action, Command]] = {
-    "trash": (Action.DELETE, lambda run, key, _: run.sessions.trash(key)),
-    "restore": (Action.DELETE, lambda run, key, _: run.sessions.restore(key)),
-    "purge": (Action.DELETE, lambda run, key, _: run.deletion.purge(key)),
-    "delete_audio": (Action.DELETE, lambda run, key, _: run.deletion.delete_audio(key)),
-    "tag": (Action.WRITE, lambda run, key, body: run.sessions.retag(key, add=body.tags)),
-    "untag": (Action.WRITE, lambda run, key, body: run.sessions.retag(key, remove=body.tags)),
-    "retry": (Action.WRITE, lambda run, key, _: run.work.retry_session(key)),
-    "end": (Action.RECORD, lambda run, key, _: run.lifecycle.end(key)),
+    "trash": (Action.DELETE, lambda run, key, *_: run.sessions.trash(key)),
+    "restore": (Action.DELETE, lambda run, key, *_: run.sessions.restore(key)),
+    "purge": (Action.DELETE, lambda run, key, *_: run.deletion.purge(key)),
+    "delete_audio": (Action.DELETE, lambda run, key, *_: run.deletion.delete_audio(key)),
+    "tag": (Action.WRITE, lambda run, key, body, _: run.sessions.retag(key, add=body.tags)),
+    "untag": (Action.WRITE, lambda run, key, body, _: run.sessions.retag(key, remove=body.tags)),
+    "retry": (Action.WRITE, lambda run, key, *_: run.work.retry_session(key)),
+    "end": (Action.RECORD, lambda run, key, _, caller: run.lifecycle.end(key, actor=caller.actor)),
 }
 """By the action in the request: what the caller must be allowed to do to each session, and how it is done."""
 
@@ -41,7 +41,7 @@ def _done(run: Runtime, caller: Caller, session_id: str, body: BulkRequest) -> B
     action, command = COMMANDS[body.action]
     try:
         authorise(caller, action, session_id)
-        command(run, session_id, body)
+        command(run, session_id, body, caller)
     except LongtakeError as error:
         return BulkItem(session_id=session_id, ok=False, error=error.code, detail=error.detail)
     return BulkItem(session_id=session_id, ok=True)

@@ -24,7 +24,9 @@ DELETE = [Depends(Allow(Action.DELETE))]
 ADMINISTER = [Depends(Allow(Action.ADMINISTER))]
 
 Writer = Annotated[Caller, Depends(Allow(Action.WRITE))]
-"""Who asks to write."""
+Recorder = Annotated[Caller, Depends(Allow(Action.RECORD))]
+Administrator = Annotated[Caller, Depends(Allow(Action.ADMINISTER))]
+"""Who asks to write, to record, to administer."""
 
 
 def as_json(answer: Answer) -> Response:

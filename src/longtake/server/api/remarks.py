@@ -34,7 +34,7 @@ ToMs = Annotated[int | None, Query(ge=0, le=MAX_MS, description="What begins bef
 )
 def add_marker(session_id: SessionId, run: Run, caller: Writer, body: MarkerRequest) -> MarkerAnswer:
     """Flag a moment: without `at_ms` it is now, on the session's media timeline."""
-    return MarkerAnswer.of(run.remarks.mark(session_id, at_ms=body.at_ms, label=body.label, author=caller.name))
+    return MarkerAnswer.of(run.remarks.mark(session_id, at_ms=body.at_ms, label=body.label, author=caller.actor))
 
 
 @router.get("/api/sessions/{session_id}/markers", dependencies=READ, responses=problems(404, 422))
@@ -64,7 +64,7 @@ def get_phase(session_id: SessionId, run: Run) -> PhaseAnswer:
 @router.put("/api/sessions/{session_id}/phase", dependencies=WRITE, responses=problems(404, 409, 413, 422, 507))
 def set_phase(session_id: SessionId, run: Run, caller: Writer, body: PhaseRequest) -> PhaseAnswer:
     """Move the session into a phase. Twice is once."""
-    return _phases(run.remarks.set_phase(session_id, body.phase, actor=caller.name))
+    return _phases(run.remarks.set_phase(session_id, body.phase, actor=caller.actor))
 
 
 @router.get("/api/sessions/{session_id}/timeline", dependencies=READ, responses=problems(404, 422))

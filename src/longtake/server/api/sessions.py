@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import ProcessingStatus, Session
 from longtake.runtime import Runtime
-from longtake.server.api.common import DELETE, READ, WRITE, Cursor, Limit, SessionId, as_json, problems
+from longtake.server.api.common import DELETE, READ, WRITE, Cursor, Limit, SessionId, Writer, as_json, problems
 from longtake.server.routing import ApiRoute, Run, Views
 from longtake.sessions.manager import NewSession
 from longtake.storage.catalog import library
@@ -31,7 +31,7 @@ MAX_STATUSES = 100
 
 
 @router.post("/api/sessions", status_code=201, dependencies=WRITE, responses=problems(413, 422, 507))
-def create_session(run: Run, views: Views, body: SessionRequest) -> SessionAnswer:
+def create_session(run: Run, caller: Writer, views: Views, body: SessionRequest) -> SessionAnswer:
     """Create a session."""
     session = run.sessions.create(
         NewSession(
@@ -44,11 +44,12 @@ def create_session(run: Run, views: Views, body: SessionRequest) -> SessionAnswe
             recording_config=body.recording_config.model_dump(mode="json"),
             expected_segments=body.expected_segments,
             phases=body.phases,
-            device_id=body.device_id,
+            device_id=body.device_id or caller.device_id,
             participant=body.participant,
             agent=body.agent,
             on_leave=body.on_leave,
-        )
+        ),
+        actor=caller.actor,
     )
     return views.of(session)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from longtake.server.api.common import READ, RECORD, SessionId, TrackId, problems
+from longtake.server.api.common import READ, RECORD, Recorder, SessionId, TrackId, problems
 from longtake.server.routing import ApiRoute, Run
 from longtake.sessions.manager import NewTrack
 from longtake.sessions.recorders import TrackReport
@@ -27,14 +27,14 @@ router = APIRouter(route_class=ApiRoute, tags=["tracks"])
     dependencies=RECORD,
     responses=problems(404, 409, 413, 422, 507),
 )
-def declare_track(session_id: SessionId, run: Run, body: TrackRequest) -> TrackAnswer:
+def declare_track(session_id: SessionId, run: Run, caller: Recorder, body: TrackRequest) -> TrackAnswer:
     """Add a track to a session that has not ended."""
     track = run.sessions.declare_track(
         session_id,
         NewTrack(
             kind=body.kind,
             participant_id=body.participant_id,
-            device_id=body.device_id,
+            device_id=body.device_id or caller.device_id,
             name=body.name,
             started_at_ms=None if body.started_at is None else milliseconds(body.started_at),
             expected_segments=body.expected_segments,
@@ -54,7 +54,9 @@ def list_tracks(session_id: SessionId, run: Run) -> Page[TrackAnswer]:
     dependencies=RECORD,
     responses=problems(404, 409, 413, 422, 507),
 )
-def report_track(session_id: SessionId, track_id: TrackId, run: Run, body: TrackStatusRequest) -> TrackAnswer:
+def report_track(
+    session_id: SessionId, track_id: TrackId, run: Run, caller: Recorder, body: TrackStatusRequest
+) -> TrackAnswer:
     """Take a recorder's heartbeat: every 5 to 10 seconds. An interrupted session goes on when it says `active`."""
     report = TrackReport(
         state=body.state,
@@ -63,7 +65,7 @@ def report_track(session_id: SessionId, track_id: TrackId, run: Run, body: Track
         permissions=body.permissions,
         error=body.error,
     )
-    return TrackAnswer.of(run.recorders.report(session_id, track_id, report))
+    return TrackAnswer.of(run.recorders.report(session_id, track_id, report, device_id=caller.device_id))
 
 
 @router.get("/api/sessions/{session_id}/coverage", dependencies=READ, responses=problems(404))

@@ -83,7 +83,7 @@ def get_summary(session_id: SessionId, run: Run) -> SummaryAnswer:
 @router.put("/api/sessions/{session_id}/summary", dependencies=WRITE, responses=problems(404, 409, 413, 422, 507))
 def write_summary(session_id: SessionId, run: Run, caller: Writer, body: SummaryRequest) -> SummaryAnswer:
     """Say what it was about, beside what is made: that is shown first, with who said so."""
-    written = run.remarks.write_summary(session_id, body.summary, author=caller.name)
+    written = run.remarks.write_summary(session_id, body.summary, author=caller.actor)
     return SummaryAnswer.of(run.transcripts.outline(session_id), written)
 
 
