@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from longtake.server.app import create_app
-from longtake.server.routing import flat
+from longtake.server.routes import flat
 from longtake.server.security import PUBLIC
 
 METHODS = {"get", "put", "post", "patch", "delete"}

@@ -8,7 +8,7 @@ from starlette.routing import Route
 from longtake.access import Action
 from longtake.server.app import create_app
 from longtake.server.problems import ProblemResponse
-from longtake.server.routing import flat
+from longtake.server.routes import flat
 from longtake.server.security import PUBLIC, Allow, Guarded, without_port
 from tests.server.conftest import serving
 
@@ -110,13 +110,6 @@ def test_what_nobody_foresaw_is_said_without_telling_what(idle):
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal_error"
     assert "division" not in answer.text
-
-
-def test_a_method_that_there_is_not_is_named_so(idle):
-    answer = idle.client.delete("/api/queue")
-    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET"
-    assert idle.client.get("/nowhere").json()["code"] == "not_found"
 
 
 def test_an_errors_own_fields_never_hide_the_common_ones():

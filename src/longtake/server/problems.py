@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from fastapi import FastAPI
@@ -17,10 +18,12 @@ from starlette.types import Scope
 
 from longtake.model.errors import LongtakeError, Rejected, Unavailable
 from longtake.server.requests import request_id_of, template_of
+from longtake.server.routes import methods_at
 
 log = structlog.get_logger()
 
 MAX_ERRORS = 20
+MAX_SHOWN = 200
 RETRY_AFTER_S = 1
 HTTP_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
 
@@ -126,10 +129,7 @@ async def _any(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [
-        {"where": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
-        for one in error.errors()[:MAX_ERRORS]
-    ]
+    found = [_wrong(one) for one in error.errors()[:MAX_ERRORS]]
     detail = "; ".join(f"{one['where']}: {one['message']}" for one in found[:3])
     problem = ProblemResponse(status=422, code="invalid_request", detail=detail, errors=found)
     return problem.of_request(request.scope)
@@ -137,9 +137,25 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    detail, headers, path = str(error.detail), dict(error.headers or {}), request.scope["path"]
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"there is nothing at {path[:MAX_SHOWN]}; /api/openapi.json says what there is"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(methods_at(request.app.routes, path))
+        detail = f"{request.method[:MAX_SHOWN]} is not possible here; possible: {headers['Allow']}"
     return ProblemResponse(
         status=error.status_code,
         code=HTTP_CODES.get(error.status_code, "invalid_request"),
-        detail=str(error.detail),
-        headers=dict(error.headers or {}),
+        detail=detail,
+        headers=headers,
     ).of_request(request.scope)
+
+
+def _wrong(error: Mapping[str, Any]) -> dict[str, str]:
+    """Where a request makes no sense, and why; of a body that was not read as JSON, what to do."""
+    where, message = ".".join(str(part) for part in error["loc"]), str(error["msg"])
+    if error["type"] == "json_invalid":
+        where, message = "body", f"it is no JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
+    elif where == "body" and isinstance(error["input"], bytes):
+        message = "send it as JSON, with the header Content-Type: application/json"
+    return {"where": where, "message": message}

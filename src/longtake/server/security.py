@@ -73,7 +73,10 @@ class Guard:
 
         try:
             self._check(scope)
-            await self._endpoint(scope)(scope, receive, send_with_headers)
+            endpoint = self._endpoint(scope)
+            if endpoint is self._app and scope["method"] == "HEAD":  # the server sends no body of it
+                scope = {**scope, "method": "GET"}
+            await endpoint(scope, receive, send_with_headers)
         except ClientDisconnect:
             return  # there is nobody to answer
         except Exception as error:

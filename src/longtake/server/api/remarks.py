@@ -32,8 +32,9 @@ ToMs = Annotated[int | None, Query(ge=0, le=MAX_MS, description="What begins bef
     dependencies=WRITE,
     responses=problems(404, 409, 413, 422, 507),
 )
-def add_marker(session_id: SessionId, run: Run, caller: Writer, body: MarkerRequest) -> MarkerAnswer:
+def add_marker(session_id: SessionId, run: Run, caller: Writer, body: MarkerRequest | None = None) -> MarkerAnswer:
     """Flag a moment: without `at_ms` it is now, on the session's media timeline."""
+    body = body or MarkerRequest()
     return MarkerAnswer.of(run.remarks.mark(session_id, at_ms=body.at_ms, label=body.label, author=caller.actor))
 
 

@@ -31,8 +31,9 @@ MAX_STATUSES = 100
 
 
 @router.post("/api/sessions", status_code=201, dependencies=WRITE, responses=problems(413, 422, 507))
-def create_session(run: Run, caller: Writer, views: Views, body: SessionRequest) -> SessionAnswer:
-    """Create a session."""
+def create_session(run: Run, caller: Writer, views: Views, body: SessionRequest | None = None) -> SessionAnswer:
+    """Create a session; everything has a default."""
+    body = body or SessionRequest()
     session = run.sessions.create(
         NewSession(
             title=body.title,
