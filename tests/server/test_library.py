@@ -42,6 +42,16 @@ def recording_of_two_tracks(served):
     return session_id, first, second
 
 
+def test_a_chunk_by_its_id_names_its_tracks_and_how_long_they_are(served):
+    session_id = served.recorded(tone(0.5), tone(1.5, hz=500))
+    segments_url = f"/api/sessions/{session_id}/segments"
+    last = served.client.get(segments_url).json()["items"][1]
+    part = served.client.get(f"/api/recordings/{last['id']}").json()["recording"]
+    assert [(one["name"], one["duration_ms"]) for one in part["audio_files"]] == [("microphone", 1500)]
+    assert part["metadata"]["total_duration_ms"] == 1500
+    assert len(served.client.get(part["audio_files"][0]["url"]).content) == last["size_bytes"]
+
+
 def test_a_chunk_is_one_index_over_all_tracks_and_failed_if_one_failed(idle):
     session_id, _, second = recording_of_two_tracks(idle)
     answer = idle.client.get(f"/api/recordings/{session_id}").json()

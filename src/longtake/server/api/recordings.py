@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import Connection
 
 from longtake.model.errors import NotFound
-from longtake.model.session import ProcessingStatus, SegmentStatus, Session
+from longtake.model.session import ProcessingStatus, Segment, SegmentStatus, Session
 from longtake.model.timeline import ns_to_ms
 from longtake.server.api.common import DELETE, READ, WRITE, Cursor, Limit, as_json, problems
 from longtake.server.routing import ApiRoute, Run, Views
@@ -122,7 +122,7 @@ def _recording(c: Connection, session: Session, *, limit: int | None) -> Recordi
 
 def _part(session: Session, segment_id: str, chunk: Chunk) -> RecordingAnswer:
     """One chunk as a recording of its own."""
-    placed = [one for segment in chunk.segments if (one := segment.placed()) is not None]
+    names = {track.id: track.name or track.kind.value for track in session.tracks}
     is_done, is_failed = chunk.status is SegmentStatus.COMPLETED, chunk.status is SegmentStatus.FAILED
     base = f"/api/sessions/{session.id}/tracks"
     return RecordingAnswer(
@@ -134,9 +134,9 @@ def _part(session: Session, segment_id: str, chunk: Chunk) -> RecordingAnswer:
         status=ProcessingStatus(chunk.status.value),
         audio_files=[
             AudioFile(
-                name=segment.track_id,
+                name=names[segment.track_id],
                 url=f"{base}/{segment.track_id}/segments/{segment.index}/media",
-                duration_ms=segment.duration_ms or 0,
+                duration_ms=_length_ms(segment),
             )
             for segment in chunk.segments
         ],
@@ -144,10 +144,16 @@ def _part(session: Session, segment_id: str, chunk: Chunk) -> RecordingAnswer:
             total_segments=1,
             successful_chunks=int(is_done),
             failed_chunks=int(is_failed),
-            total_duration_ms=max((ns_to_ms(one.end_ns - one.start_ns) for one in placed), default=0),
+            total_duration_ms=max(_length_ms(segment) for segment in chunk.segments),
             chunk_statuses=[_status(chunk)],
         ),
     )
+
+
+def _length_ms(segment: Segment) -> int:
+    """As decoded; as announced until then."""
+    placed = segment.placed()
+    return (segment.duration_ms or 0) if placed is None else ns_to_ms(placed.end_ns - placed.start_ns)
 
 
 def _status(chunk: Chunk) -> ChunkAnswer:
