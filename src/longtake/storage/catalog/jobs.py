@@ -112,17 +112,19 @@ def latest_jobs(c: Connection, session_ids: Sequence[str]) -> dict[str, Job]:
 def list_jobs(
     c: Connection, *, session_id: str | None, status: JobState | None, limit: int, after: tuple[int, str] | None
 ) -> list[Job]:
-    """Jobs, newest first, from behind a position (created_at_ms, id)."""
-    query = select(jobs)
+    """Jobs, newest first, from behind a position (created_at_ms, id).
+
+    Of all statuses a page each is read, in the order of the index over them: there are few statuses and many jobs.
+    """
+    query = select(jobs).order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc()).limit(limit)
     if session_id is not None:
         query = query.where(jobs.c.session_id == session_id)
-    if status is not None:
-        query = query.where(jobs.c.status == status)
     if after is not None:
         at_ms, job_id = after
-        query = query.where(or_(jobs.c.created_at_ms < at_ms, and_(jobs.c.created_at_ms == at_ms, jobs.c.id < job_id)))
-    query = query.order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc()).limit(limit)
-    return [_job(row) for row in c.execute(query)]
+        query = query.where(jobs.c.created_at_ms <= at_ms, or_(jobs.c.created_at_ms < at_ms, jobs.c.id < job_id))
+    statuses = JobState if status is None else (status,)
+    found = [_job(row) for one in statuses for row in c.execute(query.where(jobs.c.status == one))]
+    return sorted(found, key=lambda job: (job.created_at_ms, job.id), reverse=True)[:limit]
 
 
 def count_by_status(c: Connection) -> dict[JobState, int]:
