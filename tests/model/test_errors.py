@@ -36,7 +36,7 @@ def test_the_tree_names_every_error_and_every_code_of_its_own():
     [
         NotFound("session", "s-1"),
         DigestMismatch(expected="a", received="b"),
-        IllegalTransition(state="idle", event="ended", allowed=["start_requested"]),
+        IllegalTransition(state="idle", event="pause", allowed=["start"]),
         StorageFull("3 bytes are left", free_bytes=3),
         MediaError("cut off", code="media_limit", retryable=True),
     ],

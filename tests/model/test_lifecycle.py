@@ -10,6 +10,7 @@ from longtake.model import lifecycle
 from longtake.model.errors import IllegalTransition
 from longtake.model.lifecycle import (
     JOB,
+    REQUESTS,
     SESSION,
     TRACK,
     JobEvent,
@@ -60,7 +61,16 @@ def test_every_event_is_used_and_every_pair_that_is_not_listed_is_refused(name):
             with pytest.raises(IllegalTransition) as refused:
                 follow(table, state, event)
             assert refused.value.state == state.value
-            assert refused.value.allowed == [listed.value for listed in table[state]]
+            assert refused.value.allowed == [REQUESTS[listed] for listed in table[state] if listed in REQUESTS]
+
+
+def test_what_can_be_asked_for_is_said_in_the_words_that_ask():
+    for event in [*SessionEvent, *TrackEvent, *JobEvent]:
+        word = REQUESTS.get(event)
+        assert (word is not None) == (event.endswith("_requested") or event is SessionEvent.DISMISSED)
+        assert word is None or event.startswith(word)
+    with pytest.raises(IllegalTransition, match=r"^pause is not possible while idle; possible: start, end$"):
+        follow(SESSION, SessionState.IDLE, SessionEvent.PAUSE_REQUESTED)
 
 
 @pytest.mark.parametrize("name", ["session", "job"])

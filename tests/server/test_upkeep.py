@@ -114,7 +114,7 @@ def test_missing_permissions_are_named(idle):
     assert (last["from_state"], last["cause"]) == ("checking_permissions", "missing permissions: microphone")
 
     again = idle.client.post(f"/api/sessions/{session_id}/start").json()
-    assert (again["code"], again["state"], "reset_requested" in again["allowed"]) == (
+    assert (again["code"], again["state"], "reset" in again["allowed"]) == (
         "illegal_transition", "error", True,
     )  # fmt: skip
     assert idle.client.post(f"/api/sessions/{session_id}/reset").json()["state"] == "idle"

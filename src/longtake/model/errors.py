@@ -90,7 +90,7 @@ class Conflict(Rejected):
 
 
 class IllegalTransition(Conflict):
-    """The thing is not in a state that allows this."""
+    """The thing is not in a state that allows this; `allowed` are the words of what can be asked for instead."""
 
     code = "illegal_transition"
 

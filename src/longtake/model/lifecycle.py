@@ -169,6 +169,18 @@ RESUME_WALK = (_E.RESUME_REQUESTED, _E.RESUMED)
 END_WALK = (_E.END_REQUESTED, _E.ENDED)
 """What a request walks through where nothing has to be waited for; every step is recorded."""
 
+REQUESTS: Mapping[StrEnum, str] = {
+    _E.START_REQUESTED: "start",
+    _E.PAUSE_REQUESTED: "pause",
+    _E.RESUME_REQUESTED: "resume",
+    _E.END_REQUESTED: "end",
+    _E.RESET_REQUESTED: "reset",
+    _E.DISMISSED: "dismiss",
+    _TE.STOP_REQUESTED: "stop",
+    _JE.CANCEL_REQUESTED: "cancel",
+}
+"""The events that somebody can ask for, by the word that asks (that of the route). The others happen."""
+
 State = TypeVar("State", bound=StrEnum)
 Event = TypeVar("Event", bound=StrEnum)
 
@@ -181,7 +193,8 @@ def follow(table: Mapping[State, Mapping[Event, State]], state: State, event: Ev
     """
     after = table[state].get(event)
     if after is None:
-        raise IllegalTransition(state=state.value, event=event.value, allowed=[e.value for e in table[state]])
+        allowed = [REQUESTS[one] for one in table[state] if one in REQUESTS]
+        raise IllegalTransition(state=state.value, event=REQUESTS.get(event, event.value), allowed=allowed)
     return after
 
 
