@@ -12,22 +12,6 @@ from longtake.settings import Settings
 
 TARGET = Path(__file__).parent.parent / "docs/ref/api.md"
 METHODS = ("get", "put", "post", "patch", "delete")
-ROOMS = {
-    "sessions": "Sessions",
-    "lifecycle": "A session's life",
-    "tracks": "Tracks",
-    "segments": "Segments",
-    "media": "Playing",
-    "transcript": "What was said, and what is made of it",
-    "remarks": "Markers, phases, the timeline",
-    "library": "The library",
-    "artifacts": "Files",
-    "attachments": "Attachments",
-    "jobs": "Jobs",
-    "operation": "Operation",
-}
-"""Tags of the routes, in the order of the page; what is not here comes behind, under its own name."""
-
 EVERYWHERE = ("Idempotency-Key", "X-Longtake-Device")
 """What the head of the page says of all of them."""
 
@@ -62,17 +46,16 @@ def reference(api: Mapping[str, Any]) -> str:
             if method in operations:
                 tag = next(iter(operations[method].get("tags", [])), "operation")
                 by_tag.setdefault(tag, []).append("\n".join(_route(api, method, path, operations[method])))
-    order = [*ROOMS, *sorted(set(by_tag) - set(ROOMS))]
     parts = [HEAD]
-    for tag in order:
-        if tag in by_tag:
-            parts += [f"## {ROOMS.get(tag, tag.capitalize())}\n", *by_tag[tag]]
+    for tag in api["tags"]:
+        parts += [f"## {tag['description']}\n", *by_tag.pop(tag["name"])]
+    assert not by_tag, f"not in the document's tags: {', '.join(by_tag)}"
     return "\n".join(parts).rstrip() + "\n"
 
 
 def _route(api: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
     yield f"### `{method.upper()} {path}`\n"
-    said = operation.get("description") or operation.get("summary") or ""
+    said = f"{operation['summary']}\n\n{operation.get('description', '')}".strip()
     yield "\n\n".join(" ".join(paragraph.split()) for paragraph in said.split("\n\n")) + "\n"
     rows = [_parameter(one) for one in operation.get("parameters", []) if one["name"] not in EVERYWHERE]
     body = operation.get("requestBody")

@@ -1,5 +1,6 @@
 """The OpenAPI document against the running server: it says what is there, and the server does what it says."""
 
+import json
 import re
 
 import pytest
@@ -14,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from longtake.server.app import create_app
+from longtake.server.examples import EXAMPLES
 from longtake.server.routes import flat
 from longtake.server.security import PUBLIC
 
@@ -57,6 +59,35 @@ def test_every_operation_says_how_it_fails(document):
             assert "404" in operation["responses"], (method, path)
         if method == "post":
             assert any(one["name"] == "Idempotency-Key" for one in operation["parameters"]), path
+
+
+def test_every_operation_and_parameter_says_what_it_is(document):
+    """In sentences, not in the names of functions."""
+    tags = {one["name"] for one in document["tags"] if one["description"]}
+    for path, method, operation in operations(document):
+        assert operation["summary"].endswith("."), (method, path, operation["summary"])
+        assert set(operation["tags"]) <= tags, (method, path)
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (method, path, parameter["name"])
+
+
+def test_every_body_of_json_has_an_example(document):
+    schemas = document["components"]["schemas"]
+    shown = {}
+    for path, method, operation in operations(document):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body is not None:
+            schema = body["schema"]
+            reference = next(one["$ref"] for one in (schema, *schema.get("anyOf", [])) if "$ref" in one)
+            shown[f"{method} {path}"] = schemas[reference.rpartition("/")[2]].get("examples")
+    assert len(shown) > 15
+    assert not [name for name, examples in shown.items() if not examples]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda one: type(one).__name__)
+def test_an_example_is_read_as_it_is_shown(document, example):
+    [shown] = document["components"]["schemas"][type(example).__name__]["examples"]
+    assert type(example).model_validate_json(json.dumps(shown)) == example
 
 
 def test_every_reference_leads_somewhere(document):

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from longtake.server.examples import EXAMPLES
 from longtake.server.idempotency import KEY
 from longtake.server.security import DEVICE
 from longtake.server.streams import PlainRoute
@@ -32,6 +33,21 @@ DEVICE_ID = {
     "schema": {"type": "string", "pattern": f"^{DEVICE.pattern}$"},
     "description": "The device that sends: who is named in histories, and whose a new session or track is.",
 }
+TAGS = {
+    "sessions": "Sessions",
+    "lifecycle": "A session's life",
+    "tracks": "Tracks",
+    "segments": "Segments",
+    "media": "Playing",
+    "transcript": "What was said, and what is made of it",
+    "remarks": "Markers, phases, the timeline",
+    "library": "The library",
+    "artifacts": "Files",
+    "attachments": "Attachments",
+    "jobs": "Jobs",
+    "operation": "Operation",
+    "retries": "Retries",
+}
 METHODS = ("get", "put", "post", "patch", "delete")
 
 
@@ -42,6 +58,7 @@ def document(app: FastAPI, plain: Sequence[PlainRoute]) -> dict[str, Any]:
         version=app.version,
         description="Recording sessions: segments are durable when acknowledged, a session is whole when it ends.",
         routes=app.routes,
+        tags=[{"name": name, "description": said} for name, said in TAGS.items()],
     )
     for route in plain:
         made["paths"].setdefault(route.path, {})[route.method.lower()] = route.operation
@@ -54,6 +71,8 @@ def document(app: FastAPI, plain: Sequence[PlainRoute]) -> dict[str, Any]:
         schemas.setdefault(name, schema)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    for example in EXAMPLES:
+        schemas[type(example).__name__]["examples"] = [example.model_dump(mode="json", exclude_unset=True)]
     for path in made["paths"].values():
         for method in METHODS:
             if method in path:
@@ -62,6 +81,12 @@ def document(app: FastAPI, plain: Sequence[PlainRoute]) -> dict[str, Any]:
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:
+    summary, _, more = operation.get("description", operation["summary"]).partition("\n\n")
+    operation["summary"] = " ".join(summary.split())
+    if more:
+        operation["description"] = more
+    else:
+        operation.pop("description", None)
     responses = operation["responses"]
     if "422" in responses:
         responses["422"] = {"description": "The request does not make sense: `invalid_request`, …", "content": PROBLEM}

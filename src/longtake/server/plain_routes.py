@@ -19,8 +19,8 @@ MEDIA_TYPES = ("audio/*", "video/*", "application/octet-stream")
 
 def plain_routes(streams: Streams) -> list[PlainRoute]:
     """All of them; where two addresses match, the first is meant."""
-    session, what = _path("session_id"), _path("what", "`audio` (the mix) or a track's id.")
-    segment = [session, _path("track_id"), _index()]
+    session, what = _path("session_id", "The session's id."), _path("what", "`audio` (the mix) or a track's id.")
+    segment = [session, _path("track_id", "The track's id."), _index()]
     ranged = [_header("Range"), _header("If-Range"), _header("If-None-Match")]
     return [
         PlainRoute(
@@ -59,7 +59,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
             operation=_operation(
                 streams.get_attachment_content,
                 "attachments",
-                [_path("attachment_id"), *ranged],
+                [_path("attachment_id", "The id of the segment whose bytes they are."), *ranged],
                 _file("*/*"),
                 (404, 416),
             ),
@@ -81,7 +81,11 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
             operation=_operation(
                 streams.get_init,
                 "media",
-                [session, what, _query("channels", {"type": "integer", "enum": [1, 2]}, "", required=True)],
+                [
+                    session,
+                    what,
+                    _query("channels", {"type": "integer", "enum": [1, 2]}, "As the playlist says.", required=True),
+                ],
                 _sent("audio/mp4"),
                 (404, 422),
             ),
@@ -199,10 +203,12 @@ def _integer() -> dict[str, Any]:
 
 
 def _index() -> Parameter:
-    return _path("index") | {"schema": {"type": "integer", "minimum": 0, "maximum": 10**6 - 1}}
+    return _path("index", "The segment's number on its track, from 0.") | {
+        "schema": {"type": "integer", "minimum": 0, "maximum": 10**6 - 1}
+    }
 
 
-def _path(name: str, description: str = "") -> Parameter:
+def _path(name: str, description: str) -> Parameter:
     schema = {"type": "string", "minLength": 1, "maxLength": 64}
     return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
 

@@ -12,10 +12,10 @@ from longtake.wire.base import Answer
 
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=3000, description="`next_cursor` of the page before.")]
-SessionId = Annotated[str, Path(max_length=64)]
-AttachmentId = Annotated[str, Path(max_length=64)]
-TrackId = Annotated[str, Path(max_length=64)]
-Index = Annotated[int, Path(ge=0, lt=10**6)]
+SessionId = Annotated[str, Path(max_length=64, description="The session's id.")]
+AttachmentId = Annotated[str, Path(max_length=64, description="The id of the segment whose bytes they are.")]
+TrackId = Annotated[str, Path(max_length=64, description="The track's id.")]
+Index = Annotated[int, Path(ge=0, lt=10**6, description="The segment's number on its track, from 0.")]
 
 READ = [Depends(Allow(Action.READ))]
 WRITE = [Depends(Allow(Action.WRITE))]

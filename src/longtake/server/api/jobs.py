@@ -13,7 +13,7 @@ from longtake.wire.base import Page
 from longtake.wire.jobs import EnrichRequest, JobAnswer, QueueAnswer
 
 router = APIRouter(route_class=ApiRoute, tags=["jobs"])
-JobId = Annotated[str, Path(max_length=64)]
+JobId = Annotated[str, Path(max_length=64, description="The job's id.")]
 
 
 @router.post(
@@ -32,8 +32,8 @@ def enrich_session(session_id: SessionId, run: Run, body: EnrichRequest | None =
 @router.get("/api/jobs", dependencies=READ, responses=problems(422))
 def list_jobs(
     run: Run,
-    session_id: Annotated[str | None, Query(max_length=64)] = None,
-    status: JobState | None = None,
+    session_id: Annotated[str | None, Query(max_length=64, description="Only of this session.")] = None,
+    status: Annotated[JobState | None, Query(description="Only with this status.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[JobAnswer]:

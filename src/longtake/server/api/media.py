@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from longtake.enrichment.playback import AUDIO
 from longtake.model.errors import Invalid
@@ -14,7 +15,7 @@ from longtake.wire.base import MAX_MS
 from longtake.wire.media import MixAnswer, MixRequest, WaveformAnswer
 
 router = APIRouter(route_class=ApiRoute, tags=["media"])
-Moment = Annotated[int, Query(ge=0, le=MAX_MS)]
+Moment = Annotated[int, Field(ge=0, le=MAX_MS)]
 
 
 @router.put("/api/sessions/{session_id}/mix", dependencies=WRITE, responses=problems(404, 409, 410, 413, 422, 507))
@@ -29,8 +30,8 @@ def get_waveform(
     session_id: SessionId,
     run: Run,
     track: Annotated[str | None, Query(max_length=64, description="A track's id; without: the mix.")] = None,
-    from_ms: Moment = 0,
-    to_ms: Moment | None = None,
+    from_ms: Annotated[Moment, Query(description="Where it begins.")] = 0,
+    to_ms: Annotated[Moment | None, Query(description="Where it ends; without: at the end.")] = None,
     points: Annotated[int, Query(ge=1, le=10_000, description="How many pairs at most.")] = 1000,
 ) -> WaveformAnswer:
     """Peaks for drawing, of what is there so far."""

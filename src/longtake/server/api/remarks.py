@@ -51,7 +51,9 @@ def list_markers(session_id: SessionId, run: Run, limit: Limit = 50, cursor: Cur
     dependencies=WRITE,
     responses=problems(404, 409, 507),
 )
-def delete_marker(session_id: SessionId, marker_id: Annotated[str, Path(max_length=64)], run: Run) -> None:
+def delete_marker(
+    session_id: SessionId, marker_id: Annotated[str, Path(max_length=64, description="The marker's id.")], run: Run
+) -> None:
     """Remove a marker."""
     run.remarks.unmark(session_id, marker_id)
 

@@ -24,7 +24,9 @@ def search_texts(
     run: Run,
     q: Annotated[str, Query(max_length=search.MAX_QUERY, description='Words, "phrases", beginnings*, -exclusions.')],
     # the framework copies what is given where nothing is asked
-    kind: Annotated[list[SearchKind], Query(max_length=len(get_args(SearchKind)))] = [],  # noqa: B006
+    kind: Annotated[
+        list[SearchKind], Query(max_length=len(get_args(SearchKind)), description="Only texts of these kinds.")
+    ] = [],  # noqa: B006
     session_id: Annotated[str | None, Query(max_length=64, description="Only in this session.")] = None,
     tag: Annotated[list[str], Query(max_length=20, description="Only in sessions with all of these tags.")] = [],  # noqa: B006
     since: Annotated[GivenTime | None, Query(description="Only in sessions created at or after.")] = None,
@@ -54,13 +56,17 @@ def search_texts(
 
 
 @router.get("/api/tags", dependencies=READ, responses=problems(422))
-def list_tags(run: Run, limit: Annotated[int, Query(ge=1, le=MANY)] = MANY) -> WordsAnswer:
+def list_tags(
+    run: Run, limit: Annotated[int, Query(ge=1, le=MANY, description="How many at most.")] = MANY
+) -> WordsAnswer:
     """The tags, those of most sessions first."""
     return _words(run, "tag", limit)
 
 
 @router.get("/api/topics", dependencies=READ, responses=problems(422))
-def list_topics(run: Run, limit: Annotated[int, Query(ge=1, le=MANY)] = MANY) -> WordsAnswer:
+def list_topics(
+    run: Run, limit: Annotated[int, Query(ge=1, le=MANY, description="How many at most.")] = MANY
+) -> WordsAnswer:
     """The topics, those of most sessions first."""
     return _words(run, "topic", limit)
 

@@ -59,14 +59,14 @@ def create_session(run: Run, caller: Writer, views: Views, body: SessionRequest 
 def list_sessions(
     run: Run,
     # the framework copies what is given where nothing is asked
-    state: Annotated[list[SessionState], Query(max_length=20)] = [],  # noqa: B006
-    processing: Annotated[list[ProcessingStatus], Query(max_length=10)] = [],  # noqa: B006
+    state: Annotated[list[SessionState], Query(max_length=20, description="In one of these states.")] = [],  # noqa: B006
+    processing: Annotated[list[ProcessingStatus], Query(max_length=10, description="With one of these.")] = [],  # noqa: B006
     since: Annotated[GivenTime | None, Query(description="Created at or after.")] = None,
     until: Annotated[GivenTime | None, Query(description="Created before.")] = None,
-    tag: Annotated[str | None, Query(max_length=100)] = None,
-    topic: Annotated[str | None, Query(max_length=100)] = None,
-    device_id: Annotated[str | None, Query(max_length=64)] = None,
-    owner_id: Annotated[str | None, Query(max_length=64)] = None,
+    tag: Annotated[str | None, Query(max_length=100, description="With this tag.")] = None,
+    topic: Annotated[str | None, Query(max_length=100, description="With this topic.")] = None,
+    device_id: Annotated[str | None, Query(max_length=64, description="Created by this device.")] = None,
+    owner_id: Annotated[str | None, Query(max_length=64, description="Of this owner.")] = None,
     participant: Annotated[str | None, Query(max_length=100, description="Name or id.")] = None,
     q: Annotated[str | None, Query(max_length=MAX_QUERY, description="Full text, as in `/api/search`.")] = None,
     id_prefix: Annotated[str | None, Query(max_length=36, description="How the id begins.")] = None,
@@ -74,7 +74,7 @@ def list_sessions(
     sort: Annotated[Sort, Query(description="The order; `-` is downwards.")] = Sort.NEWEST,
     limit: Limit = 50,
     cursor: Cursor = None,
-    expand: Literal["segments"] | None = None,
+    expand: Annotated[Literal["segments"] | None, Query(description="What is shown besides.")] = None,
 ) -> Response:
     """List sessions that fit in every way, the newest first.
 

@@ -56,7 +56,10 @@ def append_entry(session_id: SessionId, run: Run, body: EntryRequest) -> EntryAn
     "/api/sessions/{session_id}/transcript/{entry_id}", dependencies=WRITE, responses=problems(404, 413, 422, 507)
 )
 def correct_entry(
-    session_id: SessionId, entry_id: Annotated[str, Path(max_length=64)], run: Run, body: CorrectionRequest
+    session_id: SessionId,
+    entry_id: Annotated[str, Path(max_length=64, description="The entry's id.")],
+    run: Run,
+    body: CorrectionRequest,
 ) -> EntryAnswer:
     """Replace an entry's text."""
     return EntryAnswer.of(run.transcripts.correct(session_id, entry_id, body.text))
@@ -66,7 +69,10 @@ def correct_entry(
     "/api/sessions/{session_id}/speakers/{speaker:path}", dependencies=WRITE, responses=problems(404, 413, 422, 507)
 )
 def rename_speaker(
-    session_id: SessionId, speaker: Annotated[str, Path(max_length=100)], run: Run, body: RenameRequest
+    session_id: SessionId,
+    speaker: Annotated[str, Path(max_length=100, description="The name so far.")],
+    run: Run,
+    body: RenameRequest,
 ) -> RenameAnswer:
     """Give a speaker another name everywhere in the session."""
     return RenameAnswer(speaker=body.name, entries=run.transcripts.rename(session_id, speaker, body.name))
