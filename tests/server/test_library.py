@@ -5,9 +5,11 @@ import uuid
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 
 from longtake.model.session import LaneStatus
 from longtake.storage.catalog import segments
+from longtake.storage.tables import entries
 from tests.server.conftest import tone
 
 
@@ -150,6 +152,24 @@ def test_deleting_the_audio_leaves_the_words(served):
     recording = served.client.get(f"/api/recordings/{session_id}").json()["recording"]
     assert (recording["audio_files"], recording["metadata"]["total_segments"]) == ([], 0)
     assert served.client.get("/api/search", params={"q": "kept words"}).json()["items"]
+
+
+def test_what_is_called_by_a_word_is_found_however_often_it_was_said_since(idle):
+    called = idle.create(title="Zinnia")
+    marked = idle.create()
+    idle.client.post(f"/api/sessions/{marked}/markers", json={"label": "zinnia again"}).raise_for_status()
+    said = idle.create()
+    with idle.runtime.store.db.write() as c:
+        common = {"session_id": said, "speaker": "Ana", "start_ms": 0, "end_ms": 1, "at_ms": 0, "is_draft": False}
+        rows = [
+            {"id": str(uuid.uuid4()), "text": f"a zinnia {n}", "words": [], "corrected": False} for n in range(2001)
+        ]
+        c.execute(insert(entries), [common | row for row in rows])
+    first = [(hit["session_id"], hit["kind"]) for hit in find(idle, "zinnia", limit=2)]
+    assert first == [(called, "session"), (marked, "marker")]
+    assert find(idle, "zinnia", kind="marker")[0]["session_id"] == marked
+    assert all(hit["session_id"] == said for hit in find(idle, "zinnia 17"))
+    assert find(idle, "zinnia -again", kind="marker") == []
 
 
 def find(idle, q, **params):

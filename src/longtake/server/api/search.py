@@ -36,7 +36,8 @@ def search_texts(
 ) -> Page[HitAnswer]:
     """Find what was said, titled, described, summarised or marked, the best first.
 
-    All words must stand in one text. Neither case nor accents count. Of texts that fit, the newest 2,000 are ranked.
+    All words must stand in one text. Neither case nor accents count. Of texts that fit, the newest 2,000
+    are ranked, and the newest 2,000 whose title or label says all of it.
     """
     where = search.Where(
         kinds=kind,
