@@ -66,6 +66,16 @@ def test_a_body_that_is_not_as_it_should_be_is_told_what_to_do(idle, body, heade
     assert said in problem["detail"]
 
 
+@pytest.mark.parametrize("said", ["0.5", "1795000000", "1795000000000", "-1", 1795000000, 0.5])
+def test_a_time_is_no_number(idle, said):
+    """Seconds or milliseconds: it was guessed by how large they are."""
+    asked = idle.client.get("/api/sessions", params={"since": said})
+    told = idle.client.post(f"/api/sessions/{idle.create()}/tracks", json={"kind": "microphone", "started_at": said})
+    for answer in (asked, told):
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert "a time is written like 2026-11-20T09:30:00Z" in answer.json()["detail"]
+
+
 def test_where_everything_has_a_default_no_body_is_needed(idle):
     session_id = idle.client.post("/api/sessions").raise_for_status().json()["id"]
     assert idle.client.post(f"/api/sessions/{session_id}/markers").raise_for_status().json()["at_ms"] == 0

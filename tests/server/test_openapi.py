@@ -96,6 +96,11 @@ def test_every_reference_leads_somewhere(document):
     assert {"Problem", "SessionAnswer", "ReceiptAnswer"} <= names
 
 
+def test_a_file_of_any_kind_may_be_json(document):
+    answers = document["paths"]["/api/download/{session_id}/{file_type}"]["get"]["responses"]
+    assert [answers[status]["content"] for status in ("200", "206")] == [{"*/*": {}}, {"*/*": {}}]
+
+
 def test_a_body_that_is_bytes_is_described(document):
     for path, method in (
         ("/api/imports", "post"),

@@ -190,10 +190,11 @@ def _sent(media_type: str) -> dict[int, dict[str, Any]]:
 
 
 def _file(media_type: str) -> dict[int, dict[str, Any]]:
+    content = {media_type: {} if media_type == "*/*" else BYTES}  # of any kind: it may be JSON
     headers = {"ETag": {"description": "Strong.", "schema": {"type": "string"}}}
     return {
-        200: {"description": "All of it.", "content": {media_type: BYTES}, "headers": headers},
-        206: {"description": "The part that was asked for.", "content": {media_type: BYTES}, "headers": headers},
+        200: {"description": "All of it.", "content": content, "headers": headers},
+        206: {"description": "The part that was asked for.", "content": content, "headers": headers},
         304: {"description": "It has not changed."},
     }
 

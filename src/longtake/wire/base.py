@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
@@ -16,6 +26,7 @@ ACTOR = (
     "names it; `watch`, `cleanup` and `rebuild` are longtake itself."
 )
 MAX_COUNT = 10**6
+NUMBER = re.compile(r"\s*[-+]?\d*\.?\d*\s*")
 MAX_DESCRIPTION_BYTES = 3000
 MAX_MS = 366 * 24 * 3600 * 1000
 
@@ -70,6 +81,12 @@ def _is_within(at: datetime) -> datetime:
     return at
 
 
+def _is_no_number(said: object) -> object:
+    if isinstance(said, int | float) or (isinstance(said, str) and NUMBER.fullmatch(said)):
+        raise ValueError("a time is written like 2026-11-20T09:30:00Z, not as a number")
+    return said
+
+
 def _at_most(size_bytes: int) -> AfterValidator:
     """A limit for what must be small in every answer: quotes count twice there, control characters six times."""
 
@@ -87,8 +104,8 @@ Time = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-20T09:30:00.123Z"]}),
 ]
 """ISO 8601 with an offset; sent as UTC with milliseconds."""
-GivenTime = Annotated[Time, AfterValidator(_is_within)]
-"""A time in a request: of the years 1970 to 8999."""
+GivenTime = Annotated[Time, AfterValidator(_is_within), BeforeValidator(_is_no_number)]
+"""A time in a request: of the years 1970 to 8999, never a number, as nobody knows of which unit."""
 
 Word = Annotated[str, Field(min_length=1, max_length=100), _at_most(400)]
 """A tag, a topic, a name."""
