@@ -189,3 +189,11 @@ def test_more_than_can_be_queued_is_put_off(tmp_path):
         assert (second.status_code, second.json()["code"]) == (429, "overloaded")
         assert second.headers["retry-after"]
         assert busy.put(session_id, track_id, 1, tone(0.1)).status_code == 201
+
+
+def test_a_segment_is_saved_under_a_name_that_says_what_it_is(idle):
+    session_id = idle.create()
+    track_id = idle.track(session_id)
+    idle.put(session_id, track_id, 7, tone(0.1)).raise_for_status()
+    media = idle.client.get(f"/api/sessions/{session_id}/tracks/{track_id}/segments/7/media")
+    assert f'filename="{track_id[:8]}_7.wav"' in media.headers["content-disposition"]

@@ -22,6 +22,7 @@ from longtake.enrichment.playback import Readable, Wav
 from longtake.ingest.protocol import announce
 from longtake.model.errors import Invalid, NotFound
 from longtake.runtime import READERS, Runtime
+from longtake.server.api.attachments import ending
 from longtake.server.idempotency import Idempotency
 from longtake.server.readable import send_readable
 from longtake.server.routing import fingerprint
@@ -91,7 +92,7 @@ class Streams:
         path = request.path_params
         index = announce(track_id=path["track_id"], index=path["index"]).index
         found = await self._read(self._original, path["session_id"], path["track_id"], index)
-        return self._send(request, found, file_name=f"{path['track_id'][:8]}_{index}")
+        return self._send(request, found, file_name=f"{path['track_id'][:8]}_{index}.{ending(found.mime_type)}")
 
     async def get_attachment_content(self, request: Request) -> Response:
         """Stored bytes."""

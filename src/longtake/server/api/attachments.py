@@ -31,6 +31,11 @@ def get_attachment(attachment_id: AttachmentId, run: Run) -> AttachmentAnswer:
     return _answer(run.attachments.describe(attachment_id))
 
 
+def ending(mime_type: str) -> str:
+    """How a file of this kind is called at its end."""
+    return EXTENSIONS.get(mime_type, "bin")
+
+
 def _answer(found: Described) -> AttachmentAnswer:
     segment, track = found.attachment.segment, found.attachment.track
     mime_type = segment.mime_type or "application/octet-stream"
@@ -42,7 +47,7 @@ def _answer(found: Described) -> AttachmentAnswer:
             "id": segment.id,
             "content_hash": segment.sha256,
             "type": kind if kind in KINDS else "other",
-            "name": f"{track.name or track.kind.value} {segment.index}.{EXTENSIONS.get(mime_type, 'bin')}",
+            "name": f"{track.name or track.kind.value} {segment.index}.{ending(mime_type)}",
             "mime_type": mime_type,
             "size_bytes": segment.size_bytes,
             "width": None,
