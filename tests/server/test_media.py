@@ -88,6 +88,17 @@ def test_what_the_client_has_is_not_sent_again(served, recorded):
     assert served.client.get(media(served, recorded), headers={"If-None-Match": '"other"'}).status_code == 200
 
 
+def test_a_download_that_goes_on_with_other_bytes_is_stopped(served, recorded):
+    url = media(served, recorded)
+    etag = served.client.get(url).headers["etag"]
+    for same in (etag, "*", f'"other", {etag}'):
+        answer = served.client.get(url, headers={"If-Match": same, "Range": "bytes=2-3"})
+        assert (answer.status_code, len(answer.content)) == (206, 2)
+    for other in ('"other"', f"W/{etag}"):
+        answer = served.client.get(url, headers={"If-Match": other, "Range": "bytes=2-3"})
+        assert (answer.status_code, answer.json()["code"], answer.json()["etag"]) == (412, "precondition_failed", etag)
+
+
 def test_a_range_of_something_else_is_not_mixed_in(served, recorded):
     etag = served.client.get(media(served, recorded)).headers["etag"]
     same = served.client.get(media(served, recorded), headers={"Range": "bytes=0-9", "If-Range": etag})

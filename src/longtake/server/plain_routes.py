@@ -21,7 +21,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
     """All of them; where two addresses match, the first is meant."""
     session, what = _path("session_id", "The session's id."), _path("what", "`audio` (the mix) or a track's id.")
     segment = [session, _path("track_id", "The track's id."), _index()]
-    ranged = [_header("Range"), _header("If-Range"), _header("If-None-Match")]
+    ranged = [_header(name) for name in ("Range", "If-Range", "If-Match", "If-None-Match")]
     return [
         PlainRoute(
             method="PUT",
@@ -48,7 +48,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
             action=Action.READ,
             endpoint=streams.get_segment_media,
             operation=_operation(
-                streams.get_segment_media, "segments", [*segment, *ranged], _file("*/*"), (404, 410, 416, 422)
+                streams.get_segment_media, "segments", [*segment, *ranged], _file("*/*"), (404, 410, 412, 416, 422)
             ),
         ),
         PlainRoute(
@@ -61,7 +61,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
                 "attachments",
                 [_path("attachment_id", "The id of the segment whose bytes they are."), *ranged],
                 _file("*/*"),
-                (404, 416),
+                (404, 412, 416),
             ),
         ),
         PlainRoute(
@@ -114,7 +114,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
             action=Action.READ,
             endpoint=streams.get_media,
             operation=_operation(
-                streams.get_media, "media", [session, what, *ranged], _file("audio/mp4"), (404, 409, 410, 416)
+                streams.get_media, "media", [session, what, *ranged], _file("audio/mp4"), (404, 409, 410, 412, 416)
             ),
         ),
         PlainRoute(
@@ -134,7 +134,7 @@ def plain_routes(streams: Streams) -> list[PlainRoute]:
                     *ranged,
                 ],
                 _file("*/*"),
-                (404, 409, 410, 416, 503),
+                (404, 409, 410, 412, 416, 503),
             ),
         ),
         PlainRoute(

@@ -42,6 +42,13 @@ class HostNotAllowed(Rejected):
     http_status = 421
 
 
+class Changed(Rejected):
+    """The bytes are no longer those that the request means."""
+
+    code = "precondition_failed"
+    http_status = 412
+
+
 class RangeNotSatisfiable(Rejected):
     """The range begins behind the end."""
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from longtake.enrichment.playback import Readable
-from longtake.server.problems import RangeNotSatisfiable
+from longtake.server.problems import Changed, RangeNotSatisfiable
 
 PIECE_BYTES = 256 << 10
 CACHED = "private, max-age=0, must-revalidate"
@@ -38,9 +38,11 @@ def send_readable(
         file_name: Sent as an attachment of this name; None: to be shown where it is.
 
     Raises:
-        RangeNotSatisfiable: The range begins behind the end.
+        Changed: It is not what `If-Match` names. RangeNotSatisfiable: The range begins behind the end.
     """
     etag = f'"{readable.etag}"'
+    if not _is_meant(request.headers.get("if-match"), etag):
+        raise Changed(f"it is {etag} now: begin again, what was read before is of other bytes", etag=etag)
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": cache}
     if file_name is not None:
         headers["Content-Disposition"] = disposition(file_name)
@@ -84,6 +86,11 @@ def _asked_part(request: Request, etag: str, size_bytes: int) -> tuple[int, int]
 
 def _range_holds(if_range: str | None, etag: str) -> bool:
     return if_range is None or if_range.strip() == etag
+
+
+def _is_meant(if_match: str | None, etag: str) -> bool:
+    """Whether these are the bytes that the client means (strong comparison, RFC 9110 §13.1.1)."""
+    return if_match is None or not {etag, "*"}.isdisjoint(tag.strip() for tag in if_match.split(","))
 
 
 def is_known(if_none_match: str | None, etag: str) -> bool:

@@ -39,6 +39,7 @@ PROBLEMS = {
     404: "There is no such thing: `…_not_found`.",
     409: "It contradicts what is stored: `illegal_transition`, `conflict`, `trashed`, `job_active`, `not_ready`, …",
     410: "The session's recordings have been deleted: `audio_deleted`.",
+    412: "It is no longer what `If-Match` names: `precondition_failed`.",
     413: "More bytes than allowed: `too_large`.",
     415: "Not a kind of media that is taken: `unsupported_media`.",
     416: "The range begins behind the end: `range_not_satisfiable`.",
