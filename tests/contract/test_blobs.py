@@ -62,6 +62,29 @@ class BlobsContract:
             assert not store.holds(replace(locator, size_bytes=11))
             assert not store.holds(replace(locator, key="00009999.pack"))
 
+    def test_small_bytes_are_compared_with_their_digest(self, store):
+        _, packed = store.append("packs", [Record(head={}, body=[b"0123456789"]) for _ in range(2)])
+        digest = hashlib.sha256(b"0123456789").hexdigest()
+        assert store.is_whole(packed, digest)
+        for elsewhere in ({"offset": packed.offset - 1}, {"size_bytes": 11}, {"key": "00009999.pack"}):
+            assert not store.is_whole(replace(packed, **elsewhere), digest)
+
+    @pytest.mark.parametrize("damaged", [b"sam!", b"same and more", b"s", b""])
+    def test_a_large_body_heals_what_is_damaged_under_its_name(self, store, damaged):
+        first, second, third = store.stage(), store.stage(), store.stage()
+        for staged in (first, second, third):
+            staged.write([b"same"])
+        locator = first.keep()
+        store.read(locator)
+        store.path(locator).write_bytes(damaged)
+        second.flush()
+        assert (first.heals, second.heals) == (False, True)
+        assert second.keep() == locator
+        store.sync()
+        third.flush()
+        assert not third.heals
+        assert store.read(locator) == store.path(locator).read_bytes() == b"same"
+
     def test_what_was_kept_and_is_gone_cannot_be_kept_again(self, store):
         staged = store.stage()
         staged.write([b"x"])

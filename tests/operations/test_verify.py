@@ -56,7 +56,7 @@ def look(data, *, mend=False, **more):
         found = verify(data, db, now_ms=now_ms, **more)
         if mend:
             watermark.attach(db, stored)
-            repair(db, stored, found)
+            repair(db, stored, found, now_ms=now_ms, new_id=new_id)
         return found
     finally:
         stored.close()

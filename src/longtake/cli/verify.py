@@ -52,7 +52,7 @@ def verify(
                 blobs = LocalBlobs(settings.data, Disk(), new_id)
                 closing.callback(blobs.close)
                 watermark.attach(db, blobs)
-                mend(db, blobs, found)
+                mend(db, blobs, found, now_ms=now_ms, new_id=new_id)
     if as_json:
         print_json(asdict(found))
     else:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from sqlalchemy import Connection
@@ -26,23 +26,30 @@ from longtake.model.session import LaneStatus, Receipt, Segment, SegmentStatus
 from longtake.storage.blobs import Blobs, Locator, StoreName
 from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.catalog import segments
+from longtake.storage.catalog.reopening import reopen_healed
 from longtake.storage.catalog.segments import Address
 from longtake.storage.database import Database
 from longtake.storage.packs import ELSEWHERE, Record
 
 BATCH = 256
 BATCH_BYTES = 32 << 20
+ORIGINALS = (StoreName.PACKS, StoreName.FILES)
+"""What can be made again may be dropped: an original is stored apart from it."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A segment that is new, and the session it belongs to as it stands in the same transaction."""
+    """A segment that is new, and the session it belongs to as it stands in the same transaction.
+
+    One that is not new had failed for want of its bytes, which came again: it is processed anew.
+    """
 
     session_id: str
     state: SessionState
     segment: Segment
+    is_new: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,21 +184,36 @@ class Committer:
         for waiter in batch:
             figures.took(now_s - waiter.since_s)
         receipts = sum(isinstance(outcome, Receipt) for outcome in outcomes)
-        figures.batches += bool(stored)
-        figures.segments += len(stored)
-        figures.size_bytes += sum(one.segment.size_bytes for one in stored)
-        figures.repeated += receipts - len(stored)
+        new = [one.segment for one in stored if one.is_new]
+        figures.batches += bool(new)
+        figures.segments += len(new)
+        figures.size_bytes += sum(segment.size_bytes for segment in new)
+        figures.repeated += receipts - len(new)
 
     def _store(self, batch: Sequence[Arrived]) -> tuple[list[Outcome], list[Stored]]:
         """Decide, write and commit, in one transaction."""
         with self._db.write() as c:
             outcomes, new, repeated = self._decide(c, batch)
-            lost = self._lost(c, repeated)
+            known = blob_rows.locate(c, list({one.sha256 for _, one in (*new, *repeated)}))
+            whole = self._whole(known, [one for _, one in (*new, *repeated)])
+            lost = [(before, one) for before, one in repeated if one.sha256 not in whole]
             if new or lost:
-                self._write_bytes(c, new, lost)
+                self._write_bytes(c, new, lost, known, whole)
             stored = [one for one, _ in new]
             if stored:
                 segments.insert_segments(c, [one.segment for one in stored])
+            if healed := [sha256 for sha256, at in known.items() if sha256 not in whole and at.store in ORIGINALS]:
+                log.warning("bytes that were lost or damaged came again: %s", ", ".join(healed))
+                again = reopen_healed(c, healed)
+                stored += [Stored(session_id=to, state=state, segment=one, is_new=False) for one, to, state in again]
+                reopened = {one.id for one, _, _ in again}
+                outcomes = [
+                    replace(one, status=SegmentStatus.PENDING)
+                    if isinstance(one, Receipt) and one.segment_id in reopened
+                    else one
+                    for one in outcomes
+                ]
+            if stored:
                 self._in_transaction(c, stored)
         return outcomes, stored
 
@@ -224,24 +246,31 @@ class Committer:
                 outcomes.append(SegmentConflict(index=key[1], stored=known[key].sha256, received=one.sha256))
         return outcomes, list(new.values()), repeated
 
-    def _lost(self, c: Connection, repeated: Pairs) -> Pairs:
-        """Those whose bytes are not where they were stored: what is sent again takes their place."""
-        if not repeated:
-            return []
-        located = blob_rows.locate(c, list({one.sha256 for _, one in repeated}))
-        there = {digest for digest, at in located.items() if self._blobs.holds(at)}
-        return [(before, one) for before, one in repeated if one.sha256 not in there]
+    def _whole(self, known: dict[str, Locator], arrived: Sequence[Arrived]) -> set[str]:
+        """Of the digests that are known, those whose bytes need not be stored again.
 
-    def _write_bytes(self, c: Connection, new: Pairs, lost: Pairs) -> None:
+        Small ones are read here, as few are stored already. Large ones were, by whoever staged the same again.
+        """
+        whole: set[str] = set()
+        damaged: set[str] = set()
+        for one in arrived:
+            at = known.get(one.sha256)
+            if at is None or at.store not in ORIGINALS or one.sha256 in whole | damaged:
+                continue
+            if one.staged is not None and at.store == StoreName.FILES:
+                is_whole = self._blobs.holds(at) and not one.staged.heals
+            else:
+                is_whole = self._blobs.is_whole(at, one.sha256)
+            (whole if is_whole else damaged).add(one.sha256)
+        return whole
+
+    def _write_bytes(self, c: Connection, new: Pairs, lost: Pairs, known: dict[str, Locator], whole: set[str]) -> None:
         """Write a record for each segment, with the bytes of those that are not there; note where they lie."""
-        known = blob_rows.locate(c, list({one.sha256 for _, one in (*new, *lost)}))
-        # What can be made again may be dropped: an original is stored apart from it.
-        located = {digest for digest, at in known.items() if at.store != StoreName.DERIVED and self._blobs.holds(at)}
         fresh: dict[str, Locator] = {}
         records: list[Record] = []
         packed: dict[str, int] = {}
         for stored, one in (*new, *lost):
-            if one.sha256 in located or one.sha256 in fresh or one.sha256 in packed:
+            if one.sha256 in whole or one.sha256 in fresh or one.sha256 in packed:
                 records.append(_record(stored, ()))
             elif one.staged is not None:
                 fresh[one.sha256] = one.staged.keep()

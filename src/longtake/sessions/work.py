@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from longtake.model.errors import JobActive, LongtakeError, Rejected
 from longtake.model.lifecycle import JOB, JobEvent, JobState, SessionState, follow
-from longtake.model.session import Job, LaneStatus, Priority, ProcessingStatus, Retried, Segment
+from longtake.model.session import Job, Priority, ProcessingStatus, Retried, Segment
 from longtake.storage.catalog import jobs, segments, sessions, tracks
+from longtake.storage.catalog.reopening import reopen_segment
 from longtake.storage.store import Store
 
 ENGINES_BEFORE = "engines_before"
@@ -60,21 +61,14 @@ class Work:
         options: Mapping[str, object] | None = None,
     ) -> Job:
         """Within a transaction: the session's active job, or a new one. Call `announce` after the commit."""
-        active = jobs.active_job(c, session_id)
-        if active is not None:
-            return active
-        newest_at_ms = jobs.newest_at_ms(c, session_id)
-        job = Job(
-            id=self._store.new_id(),
-            session_id=session_id,
-            status=JobState.PENDING,
+        return jobs.enqueue(
+            c,
+            session_id,
+            now_ms=self._store.now_ms(),
+            new_id=self._store.new_id,
             priority=priority,
-            # the newest of a session is the one that counts, also when somebody has set the clock back
-            created_at_ms=max(self._store.now_ms(), 0 if newest_at_ms is None else newest_at_ms + 1),
-            options=dict(options or {}),
+            options=options,
         )
-        jobs.insert_job(c, job)
-        return job
 
     def announce(self, job: Job | None) -> None:
         """Tell everybody what became of a job, if there is one: that it waits, or was cancelled."""
@@ -215,18 +209,3 @@ class Work:
 
 def _refused(session_id: str, error: LongtakeError) -> Retried:
     return Retried(session_id=session_id, segments=0, job_id=None, error=error.code)
-
-
-def reopen_segment(c: Connection, segment: Segment) -> None:
-    """Within a transaction: have both lanes take a segment again; the attempts start anew."""
-    segments.update_segment(
-        c,
-        segment,
-        media=LaneStatus.PENDING,
-        speech=LaneStatus.PENDING,
-        attempts=0,
-        kills=0,
-        error_code=None,
-        error_detail=None,
-    )
-    tracks.update_track(c, segment.track_id, media_settled=False, speech_settled=False, covered=None)

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from longtake.model.errors import NotFound, StorageFailed, Unavailable
 from longtake.storage.disk import Disk, translated
-from longtake.storage.packs import PackWriter, Record
+from longtake.storage.packs import PackWriter, Record, digest_of
 
 MAX_OPEN = 64
 MAX_MOVES = 100_000
@@ -51,6 +51,8 @@ class Staged(Protocol):
     """A large body while it arrives; may go from thread to thread. `keep` or `discard` ends it."""
 
     size_bytes: int
+    heals: bool
+    """Whether what has its name is damaged, as was seen when this was flushed: `keep` takes its place."""
 
     def write(self, parts: Iterable[bytes]) -> None:
         """Take the next bytes."""
@@ -59,7 +61,10 @@ class Staged(Protocol):
         """SHA-256 of what was written so far, in hex."""
 
     def flush(self) -> None:
-        """Return when its bytes survive a power cut; nothing may be written after it."""
+        """Return when its bytes survive a power cut; nothing may be written after it.
+
+        What has its name already is read to the end, so not in a write transaction.
+        """
 
     def keep(self) -> Locator:
         """Give it its final name, flushed before if it was not; durable after the next `sync`. Twice is once.
@@ -95,6 +100,9 @@ class Blobs(Protocol):
 
     def holds(self, locator: Locator) -> bool:
         """Whether a blob's place is there and long enough: one look at the file, no proof of its bytes."""
+
+    def is_whole(self, locator: Locator, sha256: str) -> bool:
+        """Whether the bytes of a small blob are those of its digest: reads them."""
 
     def path(self, locator: Locator) -> Path:
         """The local file that holds it, at `locator.offset`."""
@@ -189,6 +197,12 @@ class LocalBlobs:
 
     def holds(self, locator: Locator) -> bool:
         return _size_bytes(self.path(locator)) >= locator.offset + locator.size_bytes
+
+    def is_whole(self, locator: Locator, sha256: str) -> bool:
+        try:
+            return hashlib.sha256(self.read(locator)).hexdigest() == sha256
+        except (NotFound, StorageFailed):
+            return False
 
     def path(self, locator: Locator) -> Path:
         return self.folder / locator.store / locator.key
@@ -292,6 +306,7 @@ class StagedFile:
         self._flushed = False
         self._kept: Locator | None = None
         self.size_bytes = 0
+        self.heals = False
 
     def write(self, parts: Iterable[bytes]) -> None:
         assert self._fd is not None, "written after its end"
@@ -312,17 +327,26 @@ class StagedFile:
             self.discard()
             raise
         self._flushed = True
+        self.heals = self._finds_damage()
+
+    def _finds_damage(self) -> bool:
+        """Whether there is a file of its name that does not have its bytes."""
+        try:
+            return digest_of(self._target, 0, self.size_bytes + 1) != self.digest()
+        except FileNotFoundError:
+            return False
+        except OSError:  # the disk does not give them back
+            return True
 
     def keep(self) -> Locator:
-        key = self.digest()
-        target = self._folder / StoreName.FILES / key
+        key, target = self.digest(), self._target
         if self._kept is not None:
             if _size_bytes(target) < self.size_bytes:  # its transaction was rolled back, then it was collected
                 raise StorageFailed(f"files/{key} is not there any more: send it again")
             return self._kept
         if not self._flushed:
             self.flush()
-        if _size_bytes(target) >= self.size_bytes:  # the same bytes came before and were flushed: they stay
+        if not self.heals and _size_bytes(target) >= self.size_bytes:  # the same bytes came before and stay
             self.discard()
         else:
             self._disk.rename(self._path, target)
@@ -330,6 +354,10 @@ class StagedFile:
             self._named(key)
         self._kept = Locator(store=StoreName.FILES, key=key, offset=0, size_bytes=self.size_bytes)
         return self._kept
+
+    @property
+    def _target(self) -> Path:
+        return self._folder / StoreName.FILES / self.digest()
 
     def discard(self) -> None:
         if self._fd is not None:

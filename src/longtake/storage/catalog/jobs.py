@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
@@ -32,6 +32,33 @@ def insert_job(c: Connection, job: Job) -> None:
             not_before_ms=job.not_before_ms,
         )
     )
+
+
+def enqueue(
+    c: Connection,
+    session_id: str,
+    *,
+    now_ms: int,
+    new_id: Callable[[], str],
+    priority: Priority = Priority.NORMAL,
+    options: Mapping[str, object] | None = None,
+) -> Job:
+    """The active job of a session, or a new one."""
+    active = active_job(c, session_id)
+    if active is not None:
+        return active
+    newest_ms = newest_at_ms(c, session_id)
+    job = Job(
+        id=new_id(),
+        session_id=session_id,
+        status=JobState.PENDING,
+        priority=priority,
+        # the newest of a session is the one that counts, also when somebody has set the clock back
+        created_at_ms=max(now_ms, 0 if newest_ms is None else newest_ms + 1),
+        options=dict(options or {}),
+    )
+    insert_job(c, job)
+    return job
 
 
 def update_job(c: Connection, job_id: str, **columns: object) -> None:

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, func, insert, select, text, update
 
-from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
+from longtake.model.lifecycle import SessionState, TrackHealth, TrackState
 from longtake.model.session import Mode, Priority, TrackKind
 from longtake.storage.blobs import StoreName
+from longtake.storage.catalog.jobs import enqueue
 from longtake.storage.journal import KINDS
 from longtake.storage.packs import digest_of
 from longtake.storage.rebuild.records import Records
 from longtake.storage.rebuild.result import Lost
-from longtake.storage.tables import blobs, entries, history, jobs, segments, sessions, tracks, utterances
+from longtake.storage.tables import blobs, entries, history, segments, sessions, tracks, utterances
 
 STILL = frozenset({SessionState.IDLE, SessionState.WAITING, SessionState.COMPLETED, SessionState.ERROR})
 """States that a session keeps; one that was on its way between two, or being recorded, was interrupted."""
@@ -176,7 +177,7 @@ class _Settling:
                 self._c.execute(update(tracks).where(own).values(state=TrackState.STOPPED, is_ended=True))
                 has_tracks = self._c.execute(select(func.count()).select_from(tracks).where(own)).scalar_one()
                 if row.trashed_at_ms is None and has_tracks:
-                    self._enqueue(row.id)
+                    enqueue(self._c, row.id, now_ms=self._now_ms, new_id=self._new_id, priority=Priority.LOW)
             elif row.state not in STILL:
                 self._c.execute(update(tracks).where(own).values(state=TrackState.ACTIVE))
                 self._interrupt(row.id, row.state)
@@ -203,24 +204,6 @@ class _Settling:
                 "cause": "the database was lost and made anew",
             }
             self._c.execute(insert(history).values(step))
-
-    def _enqueue(self, session_id: str) -> None:
-        self._c.execute(
-            insert(jobs).values(
-                id=self._new_id(),
-                session_id=session_id,
-                status=JobState.PENDING,
-                priority=Priority.LOW,
-                progress=0,
-                attempts=0,
-                cost_usd_micros=0,
-                estimated_cost_usd_micros=0,
-                options={},
-                done=[],
-                created_at_ms=self._now_ms,
-                not_before_ms=0,
-            )
-        )
 
     def _count(self) -> None:
         """The figures; and rows that belong to nothing (their session's record is damaged) go."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from longtake.model.lifecycle import SessionState
 from longtake.model.session import SegmentStatus
 from longtake.storage.blobs import LocalBlobs, Locator, StoreName
 from longtake.storage.catalog import blobs as blob_rows
+from longtake.storage.catalog import jobs
+from longtake.storage.catalog.reopening import reopen_healed
 from longtake.storage.catalog.segments import head_of, segment_of
+from longtake.storage.catalog.sessions import bump_revision
 from longtake.storage.database import Database
 from longtake.storage.journal import KINDS, note
 from longtake.storage.packs import ELSEWHERE, Record
@@ -18,7 +23,9 @@ from longtake.storage.verify.ledger import wrong_references
 from longtake.storage.verify.result import Damage, Verified, What
 
 
-def repair(db: Database, stored: LocalBlobs, found: Verified) -> None:
+def repair(
+    db: Database, stored: LocalBlobs, found: Verified, *, now_ms: Callable[[], int], new_id: Callable[[], str]
+) -> None:
     """Repair what can be; each damage in a transaction of its own. The folder must be ours, with its journal kept."""
     for damage in found.damaged:
         if not damage.is_repairable:
@@ -28,6 +35,8 @@ def repair(db: Database, stored: LocalBlobs, found: Verified) -> None:
                 _make_anew(c, damage)
             elif damage.what is What.SEGMENT:
                 _use_copy(c, damage)
+                for session_id in _reopen(c, str(damage.sha256)):
+                    jobs.enqueue(c, session_id, now_ms=now_ms(), new_id=new_id)
             elif damage.what is What.RECORD:
                 _tell(c, stored, damage)
             else:
@@ -42,6 +51,15 @@ def _use_copy(c: Connection, damage: Damage) -> None:
     size_bytes = blob_rows.get_locator(c, str(damage.sha256)).size_bytes
     at = Locator(store=store, key=key, offset=offset, size_bytes=size_bytes)
     blob_rows.relocate_blobs(c, {str(damage.sha256): at})
+
+
+def _reopen(c: Connection, sha256: str) -> set[str]:
+    """Have what failed for want of these bytes processed; returns the sessions that had ended before."""
+    again = reopen_healed(c, [sha256])
+    ended = {session_id for _, session_id, state in again if state is SessionState.COMPLETED}
+    for session_id in ended:
+        bump_revision(c, session_id)
+    return ended
 
 
 def _make_anew(c: Connection, damage: Damage) -> None:
