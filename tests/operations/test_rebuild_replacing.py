@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from longtake.model.errors import Conflict
+from longtake.model.errors import Conflict, DatabaseOutdated
 from longtake.runtime import new_id, now_ms
 from longtake.sessions.manager import NewSession
 from longtake.storage.disk import Disk
@@ -87,6 +87,50 @@ def test_killed_at_any_step_there_is_a_whole_database_with_no_log_but_its_own(cu
         again(data)
         assert titles(data / "longtake.db") == {"told"}
     assert at > 5, "the steps are not those that this test cuts"
+
+
+def spoil(data):
+    """Have SQLite not read a database: of its first page nothing is left, nor is it in the log."""
+    with closing(sqlite3.connect(data / "longtake.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute("UPDATE watermark SET commits = commits + 1")
+        connection.commit()
+        log = (data / "longtake.db-wal").read_bytes()
+    (data / "longtake.db-wal").write_bytes(log)
+    with (data / "longtake.db").open("r+b") as file:
+        file.write(bytes(4096))
+
+
+def test_killed_at_any_step_one_that_cannot_be_read_is_never_without_its_log(cut_off, tmp_path):
+    """Another program has it open: else SQLite folds the log in, also where it cannot read what is in it."""
+    is_over, at, seen = False, 0, set()
+    while not is_over:
+        data = tmp_path / f"data{at}"
+        shutil.copytree(cut_off, data)
+        spoil(data)
+        old, log = (data / "longtake.db").read_bytes(), (data / "longtake.db-wal").read_bytes()
+        with closing(sqlite3.connect(data / "longtake.db")) as other:
+            with pytest.raises(sqlite3.DatabaseError):
+                other.execute("SELECT count(*) FROM sessions")
+            try:
+                rebuild(data, disk=KillingDisk(at), now_ms=now_ms, new_id=new_id)
+                is_over = True
+            except Killed:
+                at += 1
+            current, its_log = data / "longtake.db", data / "longtake.db-wal"
+            state = "none" if not current.exists() else "old" if current.read_bytes() == old else "new"
+            is_with_log = its_log.exists() and its_log.read_bytes() == log
+            assert state != "old" or is_with_log, "it stands without its log"
+            aside = [path for path in data.glob("longtake.db.before-*") if "-wal" not in path.name]
+            kept = [(path.read_bytes(), path.with_name(f"{path.name}-wal").read_bytes()) for path in aside]
+            assert state == "old" or kept == [(old, log)]
+        if state == "none":
+            with pytest.raises(DatabaseOutdated), running(data, with_engine=False):
+                pass
+        seen.add(state)
+        again(data)
+        assert titles(current) == {"told"}
+    assert seen == {"old", "none", "new"}
 
 
 def test_a_new_database_whose_log_cannot_be_folded_in_is_not_put_in_place(cut_off, tmp_path):

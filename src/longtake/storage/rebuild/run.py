@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,7 +37,8 @@ def rebuild(
 ) -> Rebuilt:
     """Make the database of a data folder anew; the old one is kept under another name.
 
-    Killed at any time, it is begun again: a database is in place, the old one or the new one.
+    Killed at any time, it is begun again: a database is in place, the old one or the new one, or none if SQLite could
+    not read the old one.
 
     Raises:
         StorageFull, StorageFailed: The disk refused; the old database stays where it is. Conflict: Another program
@@ -82,8 +83,8 @@ def _replace(data: Path, new: Path, now_ms: int, disk: Disk) -> list[str]:
     """Put the new database in place of the old, which is kept under another name.
 
     A log is told by its name alone: left there, the old one's would be taken for the new one's. So what it holds goes
-    into the old database before it goes; only one that SQLite cannot read stands a moment without it. There is a
-    database in place at every moment.
+    into the old database before it goes. One that SQLite cannot read goes before its log: without it, it would be
+    another. There is a whole database in place at every moment, or (then) none, which is noticed.
     """
     moved = []
     stamp = f"{datetime.fromtimestamp(now_ms / 1000, tz=UTC):%Y%m%dT%H%M%S}.{now_ms % 1000:03d}"
@@ -102,8 +103,10 @@ def _replace(data: Path, new: Path, now_ms: int, disk: Disk) -> list[str]:
     disk.flush_folder(data)
     current = data / "longtake.db"
     if current.exists():
-        with suppress(StorageFailed):
+        try:
             _fold(current)
+        except StorageFailed:
+            disk.remove(current)
     for name in ("longtake.db-wal", "longtake.db-shm"):
         disk.remove(data / name)
     disk.flush_folder(data)  # or a power cut could bring the log back beside the new one
