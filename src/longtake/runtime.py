@@ -32,15 +32,16 @@ from longtake.enrichment.lanes.timelines import Timelines
 from longtake.enrichment.playback import Playback
 from longtake.enrichment.pump import Lanes
 from longtake.enrichment.saga import Saga
+from longtake.enrichment.sources import Sources
 from longtake.enrichment.stages import Stage, Stages
 from longtake.events import Bus
 from longtake.ingest.committer import Stored
 from longtake.ingest.receiver import Limits, Receiver
 from longtake.media.decoded import BUDGET_BYTES, Decoders
 from longtake.media.probe import sniff
-from longtake.media.sandbox import MediaSource, Sandbox
+from longtake.media.sandbox import Sandbox
 from longtake.media.sandbox_wire import Limits as DecodeLimits
-from longtake.model.errors import DataFolderInUse, MediaError, NotFound, StorageFailed
+from longtake.model.errors import DataFolderInUse
 from longtake.model.lifecycle import SessionState
 from longtake.sessions.attachments import Attachments
 from longtake.sessions.deletion import Deletion
@@ -61,13 +62,12 @@ from longtake.speech.worker import SpeechWorker
 from longtake.storage import watermark
 from longtake.storage.blobs import LocalBlobs
 from longtake.storage.cache import ByteCache
-from longtake.storage.catalog import blobs, sessions
+from longtake.storage.catalog import sessions
 from longtake.storage.collect import Collector
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk, translated
 from longtake.storage.store import Store
 
-HEAD_BYTES = 4096
 MS_PER_HOUR = 3_600_000
 AUTO = "auto"
 READERS = 4
@@ -228,7 +228,7 @@ class Runtime:
         gc_ms = round(settings.gc_hours * MS_PER_HOUR)
         chores = (imports.forget_left, deletion.purge_expired, lambda: collector.collect(gc_ms))
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
-        decoders = Decoders(sandbox, lambda sha256: _source(store, sha256))
+        decoders = Decoders(sandbox, Sources(store))
         closing.callback(decoders.close)
         watch, upkeep, rounds = looked_after(settings, store, work, lifecycle, chores, decoders.release_unused)
         playback = Playback(store, [decoders.add(SMALL_BUDGET_BYTES // READERS) for _ in range(READERS)])
@@ -327,7 +327,7 @@ def _processing(
     lanes = Lanes(
         store,
         {
-            "media": media.run,
+            "media": blaming(store, False, media.run),
             "mix": blaming(store, True, mix.run),
             "speech": blaming(store, False, heard.run),
         },
@@ -371,18 +371,3 @@ class _Ingest:
                 self._work.announce_active(session_id)
             elif state is SessionState.INTERRUPTED:
                 self._lifecycle.publish_state(session_id)
-
-
-def _source(store: Store, sha256: str) -> MediaSource:
-    """Where the bytes of a segment lie, and what they are."""
-    try:
-        with store.db.read() as c:
-            locator = blobs.get_locator(c, sha256)
-        container = sniff(store.blobs.read(locator, 0, HEAD_BYTES))
-    except (NotFound, StorageFailed) as error:
-        raise MediaError(f"its bytes cannot be read: {error}", retryable=True) from error
-    if container is None:
-        raise MediaError("it is no kind of media that longtake knows", code="media_unsupported")
-    return MediaSource(
-        path=store.blobs.path(locator), offset=locator.offset, size=locator.size_bytes, container=container
-    )

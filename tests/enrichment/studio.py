@@ -8,9 +8,9 @@ import numpy as np
 from longtake.enrichment.lanes.media import MediaLane
 from longtake.enrichment.lanes.speech import SpeechLane
 from longtake.enrichment.lanes.timelines import Timelines
+from longtake.enrichment.sources import Sources
 from longtake.media.decoded import DecodedSegments
 from longtake.model.errors import EngineError
-from longtake.runtime import _source
 from longtake.speech.engine import EngineInfo, Recognition
 from longtake.speech.vad import FRAME
 from tests.enrichment.recording import RATE_HZ, Recording, cut, tone, wait_for
@@ -64,7 +64,7 @@ class Studio:
         """Forget what is only in memory."""
         store = self._runtime.store
         timelines = Timelines(store)
-        pcm = DecodedSegments(self._sandbox, lambda sha256: _source(store, sha256))
+        pcm = DecodedSegments(self._sandbox, Sources(store))
         self.media = MediaLane(store, timelines, pcm, self.stopping)
         self.speech = SpeechLane(store, timelines, pcm, self.ear, lambda: engine, self.stopping)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from longtake.model.coverage import Cause
 from longtake.model.session import ProcessingStatus, SegmentStatus
 from longtake.runtime import new_id, now_ms
 from longtake.storage import watermark
@@ -13,7 +14,7 @@ from longtake.storage.disk import Disk
 from longtake.storage.verify.repair import repair
 from longtake.storage.verify.run import verify
 from tests.enrichment.recording import Recording, cut, reference_counts_are_exact, running, tone, wait_for
-from tests.ingest.test_lost import spoil
+from tests.ingest.test_lost import HARM, spoil
 
 SOUND = tone(9.0)
 BODIES = cut(SOUND, 3.0)  # each a file of its own
@@ -41,6 +42,17 @@ def failed(runtime, recording):
     assert [segment.status for segment in here.segments()] == ["completed", "failed", "completed"]
     assert here.session().processing is ProcessingStatus.COMPLETED_WITH_ERRORS
     return here
+
+
+def mended(data):
+    """What a repair found."""
+    db, stored = Database(data / "longtake.db"), LocalBlobs(data, Disk(), new_id)
+    watermark.attach(db, stored)
+    found = verify(data, db, now_ms=now_ms)
+    repair(db, stored, found, now_ms=now_ms, new_id=new_id)
+    stored.close()
+    db.close()
+    return found
 
 
 def check_whole(here):
@@ -107,12 +119,36 @@ def test_a_repair_has_it_processed(tmp_path):
     with running(data) as runtime:
         failed(runtime, recording)
     (data / "files" / lost).write_bytes(SMALL[1])
-    db, stored = Database(data / "longtake.db"), LocalBlobs(data, Disk(), new_id)
-    watermark.attach(db, stored)
-    found = verify(data, db, now_ms=now_ms)
-    repair(db, stored, found, now_ms=now_ms, new_id=new_id)
+    found = mended(data)
     assert (len(found.damaged), found.left) == (1, 0)
-    stored.close()
-    db.close()
     with running(data) as runtime:
         check_whole(Recording(runtime, recording.id, recording.tracks))
+
+
+@pytest.mark.parametrize("harm", ["gone", "spoilt"])
+def test_of_lost_bytes_whose_blocks_are_lost_too_the_rest_is_heard_and_told(tmp_path, harm):
+    data = tmp_path / "data"
+    with running(data) as runtime:
+        recording = Recording.begin(runtime)
+        for index, body in enumerate(BODIES):
+            recording.send(index, body, start_ms=3000 * index, duration_ms=3000)
+        recording.end()
+        recording.finish()
+        lost = recording.segments()[1].sha256
+    HARM[harm](data / "files" / lost, 0)
+    for pack in (data / "derived").iterdir():
+        pack.unlink()
+    mended(data)
+    with running(data) as runtime:
+        here = Recording(runtime, recording.id, recording.tracks)
+        wait_for(lambda: here.segments()[1].status == "failed", here.segments)
+        here.settle()
+        assert [segment.status for segment in here.segments()] == ["completed", "failed", "completed"]
+        [found] = runtime.sessions.coverage(recording.id)
+        assert [(gap.start_ms, gap.end_ms, gap.cause) for gap in found.coverage.gaps] == [(3000, 6000, Cause.FAILED)]
+        third = len(SOUND) // 3
+        assert np.array_equal(here.pcm()[:third], SOUND[:third])
+        assert not here.pcm()[third : 2 * third].any()
+        assert np.array_equal(here.pcm()[2 * third :], SOUND[2 * third :])
+        here.send(1, BODIES[1])
+        check_whole(here)

@@ -14,11 +14,11 @@ import pytest
 from longtake.enrichment.lanes.media import MediaLane
 from longtake.enrichment.lanes.speech import SpeechLane
 from longtake.enrichment.lanes.timelines import Timelines
+from longtake.enrichment.sources import Sources
 from longtake.media.decoded import DecodedSegments
 from longtake.media.sandbox import Sandbox
 from longtake.model.lifecycle import JobState
 from longtake.model.session import ProcessingStatus, SegmentStatus
-from longtake.runtime import _source
 from longtake.speech.worker import SpeechWorker
 from longtake.storage.catalog import blobs, segments
 from tests.enrichment.recording import Recording, cut, encoded, reference_counts_are_exact, running, tone, wait_for, wav
@@ -199,7 +199,7 @@ class Studio:
         worker.on_death = stopping.set if self.ends_after_a_death else worker.on_death
         with Sandbox() as sandbox, contextlib.closing(worker):
             timelines = Timelines(store)
-            pcm = DecodedSegments(sandbox, lambda sha256: _source(store, sha256))
+            pcm = DecodedSegments(sandbox, Sources(store))
             media = MediaLane(store, timelines, pcm, stopping)
             speech = SpeechLane(store, timelines, pcm, worker, lambda: "whisper:tiny", stopping)
             while not stopping.is_set() and not self.is_settled():

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from longtake.model.errors import NotFound, StorageFailed, Unavailable
 from longtake.storage.disk import Disk, translated
-from longtake.storage.packs import PackWriter, Record, digest_of
+from longtake.storage.packs import READ_BYTES, PackWriter, Record, digest_of
 
 MAX_OPEN = 64
 MAX_MOVES = 100_000
@@ -101,8 +101,11 @@ class Blobs(Protocol):
     def holds(self, locator: Locator) -> bool:
         """Whether a blob's place is there and long enough: one look at the file, no proof of its bytes."""
 
+    def digest(self, locator: Locator) -> str:
+        """SHA-256, in hex, of the bytes that lie at a place: reads them. NotFound or StorageFailed where it cannot."""
+
     def is_whole(self, locator: Locator, sha256: str) -> bool:
-        """Whether the bytes of a small blob are those of its digest: reads them."""
+        """Whether these are the bytes of a digest."""
 
     def path(self, locator: Locator) -> Path:
         """The local file that holds it, at `locator.offset`."""
@@ -198,9 +201,15 @@ class LocalBlobs:
     def holds(self, locator: Locator) -> bool:
         return _size_bytes(self.path(locator)) >= locator.offset + locator.size_bytes
 
+    def digest(self, locator: Locator) -> str:
+        digest = hashlib.sha256()
+        for at in range(0, locator.size_bytes, READ_BYTES):
+            digest.update(self.read(locator, at, at + READ_BYTES))
+        return digest.hexdigest()
+
     def is_whole(self, locator: Locator, sha256: str) -> bool:
         try:
-            return hashlib.sha256(self.read(locator)).hexdigest() == sha256
+            return self.digest(locator) == sha256
         except (NotFound, StorageFailed):
             return False
 

@@ -1,4 +1,5 @@
-"""Segments that kill: a child process that dies of one is counted in its row, and at the third it is set aside.
+"""Segments that kill, or whose bytes are lost: a child process that dies of one is counted in its row, and at the
+third it is set aside; one that was decoded and does not decode any more is decoded again, to be kept with its error.
 
 The count outlives the process, so that a segment which takes the machine's memory does not do so for ever. Somebody who
 asks for the segment to be processed again starts the count anew.
@@ -42,7 +43,7 @@ def recognisers_died(kills: int) -> EngineError:
 
 
 def blaming(store: Store, is_session: bool, run: Callable[[str], bool]) -> Callable[[str], bool]:
-    """A lane that decodes what the media lane has decoded before: the segment that kills its decoder is counted, too.
+    """A lane that decodes what was decoded before: what kills its decoder, or has lost its bytes, is noted.
 
     Args:
         store: The rows.
@@ -54,15 +55,16 @@ def blaming(store: Store, is_session: bool, run: Callable[[str], bool]) -> Calla
         try:
             return run(key)
         except MediaError as error:
-            if not error.died or error.sha256 is None:
+            if error.sha256 is None:
                 raise
             with store.db.write() as c:
                 owner = key if is_session else tracks.get_track(c, key).session_id
                 blamed = segments.segments_with(c, owner, error.sha256)
-                is_set_aside = [_blame(c, segment) for segment in blamed]
-            if not any(is_set_aside):
+                is_noted = [_blame(c, segment) if error.died else _doubt(c, segment) for segment in blamed]
+            if any(is_noted):
+                store.bus.publish("work", owner)
+            if not error.died or not any(is_noted):
                 raise
-            store.bus.publish("work", owner)
             return True
 
     return run_blaming
@@ -70,14 +72,25 @@ def blaming(store: Store, is_session: bool, run: Callable[[str], bool]) -> Calla
 
 def _blame(c: Connection, segment: Segment) -> bool:
     """Count a death; at the last the media lane takes the segment again, to set it aside."""
-    kills = segments.count_kill(c, segment.track_id, segment.index)
-    if kills < MAX_KILLS:
+    if segments.count_kill(c, segment.track_id, segment.index) < MAX_KILLS:
         return False
-    segments.update_segment(c, segment, media=LaneStatus.PENDING)
+    _take_again(c, segment)
+    return True
+
+
+def _doubt(c: Connection, segment: Segment) -> bool:
+    """What was decoded does not decode any more: the media lane takes the segment again, and says what is lost."""
+    if segment.media is not LaneStatus.DONE:
+        return False
+    _take_again(c, segment, attempts=0)
+    return True
+
+
+def _take_again(c: Connection, segment: Segment, **columns: object) -> None:
+    segments.update_segment(c, segment, media=LaneStatus.PENDING, **columns)
     track = tracks.get_track(c, segment.track_id)
     tracks.update_track(c, track.id, media_settled=False)
     sessions.update_session(c, track.session_id, mix_settled=False)
-    return True
 
 
 class Deaths:
