@@ -27,7 +27,7 @@ from longtake.enrichment.files import Files
 from longtake.enrichment.lanes.media import MediaLane
 from longtake.enrichment.lanes.mix import MixLane
 from longtake.enrichment.lanes.poison import blaming
-from longtake.enrichment.lanes.speech import NO_ENGINE, SpeechLane
+from longtake.enrichment.lanes.speech import SpeechLane
 from longtake.enrichment.lanes.timelines import Timelines
 from longtake.enrichment.playback import Playback
 from longtake.enrichment.pump import Lanes
@@ -57,7 +57,7 @@ from longtake.sessions.transcripts import Transcripts
 from longtake.sessions.upkeep import Upkeep
 from longtake.sessions.work import Work
 from longtake.settings import Settings
-from longtake.speech import models
+from longtake.speech.choice import Choice
 from longtake.speech.worker import SpeechWorker
 from longtake.storage import watermark
 from longtake.storage.blobs import LocalBlobs
@@ -69,7 +69,6 @@ from longtake.storage.disk import Disk, translated
 from longtake.storage.store import Store
 
 MS_PER_HOUR = 3_600_000
-AUTO = "auto"
 READERS = 4
 """Downloads of WAV that do not disturb one another."""
 SMALL_BUDGET_BYTES = BUDGET_BYTES // 4
@@ -211,12 +210,9 @@ class Runtime:
         watermark.attach(db, local)
         store = Store(db=db, blobs=local, bus=Bus(), now_ms=clock, new_id=new_id)
 
-        def check_engine(name: str) -> None:
-            if name not in (AUTO, NO_ENGINE):
-                models.engine_info(name, settings.models)
-
-        check_engine(settings.engine)
-        work = Work(store, check_engine)
+        choice = Choice(models_dir=settings.models, engine=settings.engine, language=settings.language)
+        choice.check(settings.engine)
+        work = Work(store, choice.check)
         manager, lifecycle = Sessions(store, work), Lifecycle(store, work)
         recorders = Recorders(store, lifecycle)
         cache = ByteCache(settings.attachment_cache_bytes)
@@ -232,7 +228,7 @@ class Runtime:
         closing.callback(decoders.close)
         watch, upkeep, rounds = looked_after(settings, store, work, lifecycle, chores, decoders.release_unused)
         playback = Playback(store, [decoders.add(SMALL_BUDGET_BYTES // READERS) for _ in range(READERS)])
-        lanes, saga, engine, speech = _processing(settings, store, decoders, closing)
+        lanes, saga, engine, speech = _processing(settings, store, decoders, choice, closing)
         ingest = _Ingest(store, work, lifecycle, recorders)
         receiver = Receiver(
             db,
@@ -308,7 +304,7 @@ class Runtime:
 
 
 def _processing(
-    settings: Settings, store: Store, decoders: Decoders, closing: ExitStack
+    settings: Settings, store: Store, decoders: Decoders, choice: Choice, closing: ExitStack
 ) -> tuple[Lanes, Saga, Engine, SpeechWorker]:
     """What works on recordings. Each kind of lane has its decoders to itself: of a long file only a window is kept, and
     who lags behind would turn it back for the others."""
@@ -316,14 +312,10 @@ def _processing(
     pcm, pcm_mixed, pcm_heard = map(decoders.add, (BUDGET_BYTES, SMALL_BUDGET_BYTES, SMALL_BUDGET_BYTES))
     timelines = Timelines(store)
     speech = SpeechWorker(settings.models, patience_s=settings.utterance_timeout_s)
-
-    def engine_name() -> str:
-        return models.default_engine(settings.models) if settings.engine == AUTO else settings.engine
-
     media = MediaLane(store, timelines, pcm, stopping)
     mix = MixLane(store, timelines, pcm_mixed, stopping)
     prices = Prices(settings.cost_per_hour_usd)
-    heard = SpeechLane(store, timelines, pcm_heard, speech, engine_name, stopping, prices)
+    heard = SpeechLane(store, timelines, pcm_heard, speech, choice.default, stopping, prices, choice.language_for)
     lanes = Lanes(
         store,
         {
@@ -335,7 +327,8 @@ def _processing(
         lambda: saga.due(engine.start),
         stopping,
     )
-    saga = Saga(store, Stages(store, lanes, prices, engine_name), settings.job_workers, stopping)
+    made = Stages(store, lanes, prices, choice.default, choice.language_for)
+    saga = Saga(store, made, settings.job_workers, stopping)
     stages = tuple(stage.value for stage in Stage)
     engine = Engine(settings.data / "engine.db", stages, saga.run_stage, saga.abandoned)
     closing.callback(engine.close)

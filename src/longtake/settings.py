@@ -15,6 +15,7 @@ from pydantic_settings import (
 
 MIB = 1 << 20
 GIB = 1 << 30
+IN_LOWER_CASE = BeforeValidator(lambda said: said.lower() if isinstance(said, str) else said)
 
 
 class Settings(BaseSettings):
@@ -30,6 +31,9 @@ class Settings(BaseSettings):
     )
     engine: str = Field(
         "auto", description="Speech engine: auto, none, pocketsphinx, or whisper:<model> (see `longtake models list`)."
+    )
+    language: Annotated[str, IN_LOWER_CASE] = Field(
+        "auto", description="Language that engines hear: auto (as each utterance sounds), or a code such as en or de."
     )
     cost_per_hour_usd: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {}, description="What an engine asks for an hour of sound, by its name, in US dollars; others are free."
@@ -68,10 +72,9 @@ class Settings(BaseSettings):
         24.0, ge=0, description="How long bytes are kept that nothing refers to any more, such as those of the deleted."
     )
     attachment_cache_bytes: int = Field(64 * MIB, ge=0, description="Memory for stored bytes that are asked for often.")
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        BeforeValidator(lambda said: said.lower() if isinstance(said, str) else said),
-    ] = Field("info", description="debug, info, warning or error.")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], IN_LOWER_CASE] = Field(
+        "info", description="debug, info, warning or error."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="json, text, or auto: text on a terminal, else json."
     )

@@ -21,11 +21,11 @@ ENGINE = "pocketsphinx"
 recognise = SpeechWorker.recognise
 
 
-def told(self, engine_name, pcm):
+def told(self, engine_name, pcm, language=None):
     """Ask, and say so first."""
     info = self.info(engine_name)
     say("asked", hashlib.sha256(f"{info.name} {info.model}\n".encode() + pcm.tobytes()).hexdigest())
-    return recognise(self, engine_name, pcm)
+    return recognise(self, engine_name, pcm, language)
 
 
 def run(data: Path, file: Path) -> None:

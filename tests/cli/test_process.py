@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.program import ENDS_WITHIN_S, length_of_wav, longtake, started, wait_for_line, write_tone
 from tests.conftest import ROOT
+from tests.speech import multilingual
 
 JFK = ROOT / "tests/data/jfk.flac"
 JFK_SECONDS = 11
@@ -209,3 +210,40 @@ def test_an_engine_that_is_not_there_is_said_before_anything_is_done(there):
     assert run.returncode == 1
     assert "longtake models install base" in one_line(run.stderr)
     assert [path.name for path in there.iterdir()] == ["jfk.flac"]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("de", "pocketsphinx does not know the language de, only en: run `longtake models install base`"),
+        ("xx", "af, am"),
+    ],
+)
+def test_a_language_that_no_engine_knows_is_said_before_anything_is_done(there, language, said):
+    run = longtake("process", "jfk.flac", "--language", language, cwd=there)
+    assert run.returncode == 1
+    assert one_line(run.stderr).startswith("longtake: engine_unavailable: ")
+    assert said in run.stderr
+    assert [path.name for path in there.iterdir()] == ["jfk.flac"]
+
+
+def test_a_folder_holds_one_language(there, monkeypatch):
+    multilingual.make(there / "models/whisper-many")
+    monkeypatch.setenv("LONGTAKE_MODELS_FOLDER", str(there / "models"))
+    heard = {}
+    for language in ("de", "ru"):
+        run = longtake("process", "jfk.flac", "--language", language, "--out", language, cwd=there)
+        assert run.returncode == 0, run.stderr
+        heard[language] = captions(there / language)
+    assert heard["de"] != heard["ru"]
+
+    run = longtake("process", "jfk.flac", "--language", "ru", "--out", "de", cwd=there)
+    assert run.returncode == 1
+    assert "already_exists: de holds this recording heard as de, not as ru" in one_line(run.stderr)
+    again = longtake("process", "jfk.flac", "--out", "de", cwd=there)
+    assert (again.returncode, captions(there / "de")) == (0, heard["de"])
+
+
+def captions(folder):
+    [path] = folder.glob("*.srt")
+    return path.read_text()

@@ -31,7 +31,7 @@ class Ear:
         if name != self.name:
             raise EngineError(f"{name} is not here", code="engine_unavailable", retryable=False)
         return EngineInfo(
-            name=self.name, model="1", is_draft=False, gives_words=False, gives_confidence=False, languages=("*",),
+            name=self.name, model="1", is_draft=False, gives_words=False, gives_confidence=False, languages=("en",),
             usd_micros_per_minute=0,
         )  # fmt: skip
 
@@ -39,7 +39,7 @@ class Ear:
         frames = pcm.astype(np.float32).reshape(-1, FRAME)
         return (np.abs(frames).mean(axis=1) > 300).astype(np.float32)
 
-    def recognise(self, name, pcm):
+    def recognise(self, name, pcm, language=None):
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()

@@ -149,9 +149,9 @@ class Fragile(SpeechWorker):
         self.heard = 0
         self.on_death = lambda: None
 
-    def recognise(self, engine_name, pcm):
+    def recognise(self, engine_name, pcm, language=None):
         with self._danger(self._deadly_to_hear(pcm)):
-            recognition = super().recognise(engine_name, pcm)
+            recognition = super().recognise(engine_name, pcm, language)
         self.heard += 1
         return recognition
 

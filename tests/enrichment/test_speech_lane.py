@@ -185,7 +185,7 @@ def test_another_engine_hears_it_anew_when_it_is_asked_for(studio, expected, run
     studio.ear.name = "other ear"
 
     with runtime.store.db.write() as c:
-        tracks.hear_anew(c, studio.track, "other ear")
+        tracks.hear_anew(c, studio.track, "other ear", None)
     words = studio.hear()
 
     assert studio.ear.heard == 2 * heard
@@ -239,7 +239,7 @@ def test_a_corrected_entry_outlives_an_engine_that_hears_nothing_there(studio, e
     for name, is_deaf in (("deaf ear", True), ("ear", False), ("deaf ear", True), ("third ear", False)):
         studio.ear.name, studio.ear.is_deaf = name, is_deaf
         with runtime.store.db.write() as c:
-            tracks.hear_anew(c, studio.track, name)
+            tracks.hear_anew(c, studio.track, name, None)
         assert studio.hear() == (corrected[3:4] if is_deaf else corrected)
 
 

@@ -131,8 +131,9 @@ def test_a_damaged_store_of_the_engine_is_told(data):
     assert (code, found["engine store"]["level"]) == (0, "warning")
 
 
-def test_an_engine_that_is_not_installed_is_wrong(data):
-    code, found = doctor(data, LONGTAKE_ENGINE="whisper:base")
+@pytest.mark.parametrize("wanted", [{"LONGTAKE_ENGINE": "whisper:base"}, {"LONGTAKE_LANGUAGE": "de"}])
+def test_an_engine_that_is_not_installed_is_wrong(data, wanted):
+    code, found = doctor(data, **wanted)
     assert (code, found["engine"]["remedy"]) == (1, f"longtake models install base --data {data}")
 
 

@@ -30,20 +30,6 @@ def test_a_folder_becomes_an_engine(tmp_path):
     assert told[-1][0] == told[-1][1] == sum(file.stat().st_size for file in MODEL.iterdir())
 
 
-def test_the_best_engine_is_the_default(tmp_path):
-    assert models.default_engine(tmp_path / "none") == "pocketsphinx"
-
-    models.install(str(MODEL), tmp_path, ignore)
-    larger = models.folder_of("larger", tmp_path)
-    larger.mkdir()
-    for file in MODEL.iterdir():
-        (larger / file.name).write_bytes(file.read_bytes() + b" " * 9)
-
-    assert models.installed(tmp_path) == ["larger", "tiny-whisper"]
-    assert models.default_engine(tmp_path) == "whisper:larger"
-    assert [info.name for info in models.engines(tmp_path)][-1] == "pocketsphinx"
-
-
 def test_installing_again_replaces_and_removing_removes(tmp_path):
     models.install(str(MODEL), tmp_path, ignore)
     models.install(str(MODEL), tmp_path, ignore)

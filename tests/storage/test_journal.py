@@ -9,7 +9,8 @@ MADE_AGAIN = {
     "track": {
         "state", "health", "metrics", "error", "permissions", "reported_at_ms", "heard_at_ms", "is_silent",
         "n_pending", "n_processing", "n_completed", "n_failed", "size_bytes", "covered", "length_ns", "channels",
-        "media_settled", "speech_settled", "speech_engine", "speech_cursor", "speech_known", "speech_stale_from",
+        "media_settled", "speech_settled", "speech_engine", "speech_language", "speech_cursor", "speech_known",
+        "speech_stale_from",
     },
 }  # fmt: skip
 """What follows from segments, tombstones and a new start; whoever adds a column decides whether it stands here."""

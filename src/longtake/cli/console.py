@@ -27,6 +27,10 @@ _UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
 DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The data folder; by default ./longtake-data.")
 ]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option("--language", metavar="CODE", help="What is spoken: a code such as en or de. [default: auto]"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FilesArgument = Annotated[
     list[Path],

@@ -18,6 +18,7 @@ from longtake.cli.console import (
     FAILED,
     FilesArgument,
     JsonOption,
+    LanguageOption,
     clock,
     note,
     print_json,
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     from longtake.cli.library import Local
     from longtake.model.session import Session
     from longtake.settings import Settings
+    from longtake.speech.choice import Choice
     from longtake.wire.jobs import JobAnswer
     from longtake.wire.sessions import SessionAnswer
     from longtake.wire.tracks import CoverageAnswer
 
 EXAMPLE = "Example: longtake process interview.flac --out interview"
 AUTO = "auto"
-NO_ENGINE = "none"
 STORE = ".longtake"
 PIECE_BYTES = 1 << 20
 EVERY_S = 0.1
@@ -69,6 +70,7 @@ def process(
         str | None,
         typer.Option("--engine", help="auto (the best that is installed), none, pocketsphinx or whisper:NAME."),
     ] = None,
+    language: LanguageOption = None,
     title: Annotated[str | None, typer.Option("--title", help="The title; by default the file's name.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,7 +84,7 @@ def process(
 
     name = in_utf8(files[0].stem)
     out = out or files[0].with_name(f"{name}.longtake")
-    settings = _settings(out, engine)
+    settings = _settings(out, engine, language)
     quiet_logs()
     inputs = _inputs(files)
     with stoppable("What is done is kept: the same command goes on from there."), stages() as shown:
@@ -103,14 +105,17 @@ def process(
         raise typer.Exit(FAILED)
 
 
-def _settings(out: Path, engine: str | None) -> Settings:
+def _settings(out: Path, engine: str | None, language: str | None) -> Settings:
     """A store in OUT; the models are those of the data folder."""
-    from longtake.speech.models import engine_info
+    usual = settings_of(engine=engine, language=language)
+    _choice(usual).check(usual.engine)
+    return settings_of(data=out / STORE, engine=engine, language=language, models_folder=usual.models)
 
-    usual = settings_of(engine=engine)
-    if usual.engine not in (AUTO, NO_ENGINE):
-        engine_info(usual.engine, usual.models)
-    return settings_of(data=out / STORE, engine=engine, models_folder=usual.models)
+
+def _choice(settings: Settings) -> Choice:
+    from longtake.speech.choice import Choice
+
+    return Choice(models_dir=settings.models, engine=settings.engine, language=settings.language)
 
 
 def _inputs(files: Sequence[Path]) -> dict[str, Path]:
@@ -203,7 +208,7 @@ def _find(local: Local) -> Session | None:
 
 
 def _check_same(local: Local, session: Session, inputs: Mapping[str, Path]) -> None:
-    """Refuse to mix two recordings, or two engines, in one folder.
+    """Refuse to mix two recordings, two engines or two languages in one folder.
 
     Raises:
         AlreadyExists: The folder holds something else.
@@ -217,6 +222,11 @@ def _check_same(local: Local, session: Session, inputs: Mapping[str, Path]) -> N
             raise AlreadyExists(f"{out} holds a recording of another {path.name}")
         if settings.engine != AUTO and track.speech_engine not in (None, settings.engine):
             raise AlreadyExists(f"{out} holds this recording as {track.speech_engine} heard it, not {settings.engine}")
+        if settings.language != AUTO and track.speech_engine is not None:
+            language = _choice(settings).language_for(track.speech_engine)
+            if language != track.speech_language:
+                was = track.speech_language or "whatever was spoken"
+                raise AlreadyExists(f"{out} holds this recording heard as {was}, not as {language}")
     if session.tracks and session.ended_at_ms is not None and len(session.tracks) != len(inputs):
         raise AlreadyExists(f"{out} holds a recording of fewer files")
 

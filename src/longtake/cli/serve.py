@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from longtake.cli.console import DataOption, say, settings_of
+from longtake.cli.console import DataOption, LanguageOption, say, settings_of
 
 EXAMPLE = "Example: longtake serve --port 8080"
 
@@ -22,6 +22,7 @@ def serve(
     engine: Annotated[
         str | None, typer.Option("--engine", help="auto, none, pocketsphinx or whisper:NAME. [default: auto]")
     ] = None,
+    language: LanguageOption = None,
     log_format: Annotated[
         str | None, typer.Option("--log-format", help="json, text, or auto: text on a terminal. [default: auto]")
     ] = None,
@@ -30,7 +31,7 @@ def serve(
 
     The URL is printed when requests are answered. Ctrl-C ends it in order.
     """
-    settings = settings_of(host=host, port=port, data=data, engine=engine, log_format=log_format)
+    settings = settings_of(host=host, port=port, data=data, engine=engine, language=language, log_format=log_format)
     from longtake.server.serve import serve as run
 
     run(settings, on_ready=lambda url: say(f"longtake is ready: {url}"))

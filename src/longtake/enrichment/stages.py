@@ -19,7 +19,7 @@ from longtake.model.errors import Cancelled, CostExceeded, Invalid
 from longtake.model.session import Job, Session, Track
 from longtake.model.timeline import ns_to_ms, samples_to_ns
 from longtake.model.transcript import Entry
-from longtake.sessions.work import ENGINES_BEFORE
+from longtake.sessions.work import ENGINES_BEFORE, LANGUAGES_BEFORE
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
 from longtake.storage.catalog import jobs, sessions, tracks, transcript
 from longtake.storage.store import Store
@@ -73,11 +73,19 @@ SKIPPED = "skipped"
 class Stages:
     """Runs single stages."""
 
-    def __init__(self, store: Store, lanes: Lanes, prices: Prices, default_engine: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lanes: Lanes,
+        prices: Prices,
+        default_engine: Callable[[], str],
+        language_for: Callable[[str], str | None],
+    ) -> None:
         self._store = store
         self._lanes = lanes
         self._prices = prices
         self._default_engine = default_engine
+        self._language_for = language_for
         self._runs: dict[Stage, Callable[[Job, Progress], None]] = {
             Stage.VALIDATING: self._validate,
             Stage.ESTIMATING: self._estimate,
@@ -152,10 +160,16 @@ class Stages:
             return
         with self._store.db.write() as c:
             session = sessions.get_session(c, job.session_id)
-            before = {track.id: track.speech_engine for track in session.tracks}
-            jobs.update_job(c, job.id, options={ENGINES_BEFORE: before, **jobs.get_job(c, job.id).options})
+            before = {
+                ENGINES_BEFORE: {track.id: track.speech_engine for track in session.tracks},
+                LANGUAGES_BEFORE: {track.id: track.speech_language for track in session.tracks},
+            }
+            jobs.update_job(c, job.id, options={**before, **jobs.get_job(c, job.id).options})
             for track in session.tracks:  # `auto` takes what is best now
-                tracks.hear_anew(c, track.id, None if asked == AUTO_ENGINE else str(asked))
+                if asked == AUTO_ENGINE:
+                    tracks.hear_anew(c, track.id, None, None)
+                else:
+                    tracks.hear_anew(c, track.id, str(asked), self._language_for(str(asked)))
         self._store.bus.publish("work", session.id)
 
     def _skip(self, _job: Job, progress: Progress) -> None:

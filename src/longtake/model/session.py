@@ -189,6 +189,7 @@ class Track:
     media_settled: bool = True
     speech_settled: bool = True
     speech_engine: str | None = None
+    speech_language: str | None = None
     speech_cursor: int = 0
     speech_known: int = 0
     speech_stale_from: int | None = None

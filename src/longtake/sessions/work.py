@@ -17,7 +17,9 @@ from longtake.storage.catalog.reopening import reopen_segment
 from longtake.storage.store import Store
 
 ENGINES_BEFORE = "engines_before"
-"""Among a job's options: which engine had heard each track before the job asked for another."""
+"""Among a job's options: which engine had heard each track before the job asked for another,"""
+LANGUAGES_BEFORE = "languages_before"
+"""and which language it was told to hear."""
 RETRIED_AT_ONCE = 25
 """Sessions that one transaction sets going again: a flush for many, and nobody else waits for long."""
 
@@ -135,10 +137,10 @@ class Work:
     def _cancel(self, c: Connection, job: Job) -> Job:
         after = follow(JOB, job.status, JobEvent.CANCEL_REQUESTED)
         jobs.move_job(c, job.id, job.status, after, finished_at_ms=self._store.now_ms())
-        engines = job.options.get(ENGINES_BEFORE)
+        engines, languages = (_by_track(job, name) for name in (ENGINES_BEFORE, LANGUAGES_BEFORE))
         for track in tracks.tracks_of(c, [job.session_id])[job.session_id]:
-            if isinstance(engines, Mapping) and track.id in engines and not track.speech_settled:
-                tracks.hear_anew(c, track.id, engines[track.id])  # what it heard before is remembered: nobody is asked
+            if track.id in engines and not track.speech_settled:  # what it heard is remembered: nobody is asked
+                tracks.hear_anew(c, track.id, engines[track.id], languages.get(track.id))
         return jobs.get_job(c, job.id)
 
     def retry_segment(self, session_id: str, track_id: str, index: int) -> Retried:
@@ -205,6 +207,12 @@ class Work:
         if done.job_id is not None:
             self._store.bus.publish("job-enqueued", done.session_id, job_id=done.job_id, progress=0)
         self._store.bus.publish("work", done.session_id)
+
+
+def _by_track(job: Job, name: str) -> Mapping[str, str | None]:
+    """One of a job's options that says something of each track."""
+    said = job.options.get(name)
+    return said if isinstance(said, Mapping) else {}
 
 
 def _refused(session_id: str, error: LongtakeError) -> Retried:

@@ -26,7 +26,7 @@ class EngineInfo:
     """What an engine is and can do.
 
     `name` is what it is asked for by (`pocketsphinx`, `whisper:base`), `model` what it decodes with. `languages` are
-    ISO 639-1 codes; `*` means that it detects the language by itself.
+    ISO 639 codes; an engine that knows several finds out by itself which is spoken, unless it is told.
     """
 
     name: str
@@ -60,8 +60,8 @@ class SpeechEngine(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
-    def recognise(self, pcm: NDArray[np.int16]) -> Recognition:
-        """Recognise one utterance: (n,) samples, mono at `RATE_HZ`."""
+    def recognise(self, pcm: NDArray[np.int16], language: str | None = None) -> Recognition:
+        """Recognise one utterance: (n,) samples, mono at `RATE_HZ`, in a language that `choice` found for it."""
         ...
 
 

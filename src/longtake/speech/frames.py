@@ -1,7 +1,7 @@
 """What the worker and its child say to one another over pipes: a header, some JSON, some samples.
 
     frame   = size of head (u32, little-endian) · size of body (u32) · head (JSON, UTF-8) · body (raw samples)
-    request = {"do": "rate"} + PCM | {"do": "recognise", "engine": name} + PCM
+    request = {"do": "rate"} + PCM | {"do": "recognise", "engine": name, "language": code or null} + PCM
     answer  = {"ok": {…}} + body | {"error": detail, "code": code, "retryable": bool}
 
 PCM is signed 16-bit little-endian, mono, 16 kHz; rated probabilities are 32-bit floats.

@@ -39,11 +39,6 @@ def installed(models_dir: Path) -> list[str]:
     return [f.name.removeprefix("whisper-") for f in there if f.suffix != ".partial"]
 
 
-def default_engine(models_dir: Path) -> str:
-    """The best engine that is there: `whisper:<best model>`, else the draft engine."""
-    return next((whisper.PREFIX + name for name in installed(models_dir)), pocketsphinx.INFO.name)
-
-
 def engines(models_dir: Path) -> list[EngineInfo]:
     """All that can be used now, the best first."""
     return [*(whisper.whisper_info(folder_of(n, models_dir)) for n in installed(models_dir)), pocketsphinx.INFO]

@@ -44,7 +44,7 @@ class PocketsphinxEngine:
     def info(self) -> EngineInfo:
         return INFO
 
-    def recognise(self, pcm: NDArray[np.int16]) -> Recognition:
+    def recognise(self, pcm: NDArray[np.int16], language: str | None = None) -> Recognition:  # noqa: ARG002 - English
         if pcm.size == 0:
             return NOTHING
         decoder = self._decoder

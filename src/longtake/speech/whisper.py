@@ -20,6 +20,14 @@ from longtake.speech.engine import NOTHING, EngineInfo, Recognition, mean_confid
 
 PREFIX = "whisper:"
 
+_CODES = (
+    "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg lt la mi ml "
+    "cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so af oc ka be tg sd gu am "
+    "yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue"
+)
+LANGUAGES = tuple(_CODES.split())
+"""What models know, in the order of their tokens: a model of n languages knows the first n."""
+
 
 def whisper_info(model_dir: Path) -> EngineInfo:
     """What the model in a folder is and can do, without loading it.
@@ -43,7 +51,7 @@ def whisper_info(model_dir: Path) -> EngineInfo:
         is_draft=False,
         gives_words=True,
         gives_confidence=True,
-        languages=("*",) if len(config.get("lang_ids", ())) > 1 and not name.endswith(".en") else ("en",),
+        languages=LANGUAGES[: 1 if name.endswith(".en") else max(1, len(config.get("lang_ids", ())))],
         usd_micros_per_minute=0,
     )
 
@@ -69,9 +77,10 @@ class WhisperEngine:
     def info(self) -> EngineInfo:
         return self._info
 
-    def recognise(self, pcm: NDArray[np.int16]) -> Recognition:
+    def recognise(self, pcm: NDArray[np.int16], language: str | None = None) -> Recognition:
         segments, _ = self._model.transcribe(
             pcm.astype(np.float32) / 32768,
+            language=language,
             beam_size=5,
             temperature=0.0,
             word_timestamps=True,

@@ -70,12 +70,13 @@ class SpeechWorker:
         _, body = self._ask({"do": "rate"}, pcm)
         return np.frombuffer(body, "<f4").astype(np.float32)
 
-    def recognise(self, engine_name: str, pcm: NDArray[np.int16]) -> Recognition:
+    def recognise(self, engine_name: str, pcm: NDArray[np.int16], language: str | None = None) -> Recognition:
         """Recognise one utterance.
 
         Args:
             engine_name: A name of `engines`.
             pcm: (n,) samples, mono at 16 kHz; at most 28 s for Whisper.
+            language: What is spoken, if the engine is to be told.
 
         Raises:
             EngineError: `engine_unavailable` (says what to install), or `engine_failed` (the child died or took too
@@ -84,7 +85,7 @@ class SpeechWorker:
         if pcm.size == 0:
             raise ValueError("an utterance has at least one sample")
         began_s = time.monotonic()
-        head, _ = self._ask({"do": "recognise", "engine": engine_name}, pcm)
+        head, _ = self._ask({"do": "recognise", "engine": engine_name, "language": language}, pcm)
         self.busy_s += time.monotonic() - began_s
         self.heard_s += pcm.size / RATE_HZ
         return recognition_from_json(head)

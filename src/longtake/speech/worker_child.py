@@ -49,7 +49,7 @@ class Ears:
             self._detector = Silero()
         return self._detector(pcm)
 
-    def recognise(self, engine: str, pcm: NDArray[np.int16]) -> Recognition:
+    def recognise(self, engine: str, pcm: NDArray[np.int16], language: str | None) -> Recognition:
         """What an engine hears; nothing where nobody speaks, for engines invent words there.
 
         Raises:
@@ -59,7 +59,7 @@ class Ears:
             self._engines[engine] = self._load(engine)
         if np.count_nonzero(self.rate(pcm) >= ON) < LEAST_SPEECH:
             return NOTHING
-        return self._engines[engine].recognise(pcm)
+        return self._engines[engine].recognise(pcm, language)
 
     def _load(self, name: str) -> SpeechEngine:
         if engine_info(name, self._models_dir) == POCKETSPHINX:
@@ -73,7 +73,9 @@ def answer(ears: Ears, head: Head, body: bytes) -> bytes:
         pcm = np.frombuffer(body, PCM)
         if head["do"] == "rate":
             return pack({"ok": {}}, ears.rate(pcm).astype("<f4").tobytes())
-        return pack({"ok": recognition_to_json(ears.recognise(str(head["engine"]), pcm))})
+        language = head["language"]
+        heard = ears.recognise(str(head["engine"]), pcm, None if language is None else str(language))
+        return pack({"ok": recognition_to_json(heard)})
     except EngineError as error:
         return pack({"error": str(error), "code": error.code, "retryable": error.is_retryable})
     except Exception as error:  # noqa: BLE001 (a library's error of any kind must not look like a death)

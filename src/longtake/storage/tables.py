@@ -171,6 +171,7 @@ tracks = Table(
     Column("media_settled", Boolean, nullable=False, server_default=text("1")),
     Column("speech_settled", Boolean, nullable=False, server_default=text("1")),
     Column("speech_engine", String(128)),  # the engine its transcript is made by; null until it is begun
+    Column("speech_language", String(8)),  # the language that it was told to hear; null: none
     # 16 kHz sample up to which the transcript is made; between utterances, so that work can go on from there
     Column("speech_cursor", BigInteger, nullable=False, server_default="0"),
     # up to where the track was known when that was made, and the first sample that has changed since (null: none)
@@ -278,7 +279,7 @@ blocks = Table(
 recognitions = Table(
     "recognitions",  # what an engine heard in an utterance: never asked twice for the same sound
     metadata,
-    Column("key", DIGEST, primary_key=True),  # digest of PCM, engine, model
+    Column("key", DIGEST, primary_key=True),  # digest of PCM, engine, model, language
     Column("session_id", ID, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("text", Text, nullable=False),
     Column("words", JSON, nullable=False),

@@ -81,12 +81,17 @@ def _landlock() -> Finding:
 def _engine(settings: Settings) -> Finding:
     from longtake.model.errors import EngineError
     from longtake.speech import models
+    from longtake.speech.choice import Choice
 
     if settings.engine == "none":
         return Finding(check="engine", level=Level.NOTE, text="no speech engine is wanted: nothing is transcribed")
-    name = models.default_engine(settings.models) if settings.engine == "auto" else settings.engine
-    install = command("longtake", "models", "install", name.partition(":")[2] or "base", "--data", settings.data)
+    model = settings.engine.partition(":")[2]
+    wanted = "base" if model in ("", *models.installed(settings.models)) else model
+    install = command("longtake", "models", "install", wanted, "--data", settings.data)
     try:
+        choice = Choice(models_dir=settings.models, engine=settings.engine, language=settings.language)
+        name = choice.default()
+        choice.language_for(name)
         info = models.engine_info(name, settings.models)
     except EngineError as error:
         return Finding(check="engine", level=Level.WRONG, text=error.detail, remedy=install)

@@ -1,7 +1,7 @@
 """The speech lane of a track: its sound → utterances across segment borders → transcript entries.
 
-A transcript is a pure function of the ordered track and the engine: where the track changed it is cut anew, and what an
-engine heard in the same samples is remembered, so that nothing is recognised twice.
+A transcript is a pure function of the ordered track, the engine and the language it was told: where the track changed
+it is cut anew, and what an engine heard in the same samples is remembered, so that nothing is recognised twice.
 """
 
 from __future__ import annotations
@@ -44,6 +44,23 @@ NO_ENGINE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """An engine, and the language that it is told to hear (None: it is told nothing)."""
+
+    engine: str
+    language: str | None
+
+    def hears(self, track: Track) -> bool:
+        """Whether the track is its to hear."""
+        return (track.speech_engine, track.speech_language) == (self.engine, self.language)
+
+    def key(self, model: str, pcm: NDArray[np.int16]) -> str:
+        """Under which its model's answer about these samples is remembered."""
+        told = "" if self.language is None else f" {self.language}"
+        return hashlib.sha256(f"{self.engine} {model}{told}\n".encode() + pcm.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """An utterance with what an engine heard in it; `error` when it could not."""
 
@@ -65,12 +82,14 @@ class SpeechLane:
         default_engine: Callable[[], str],
         stopping: threading.Event,
         prices: Prices | None = None,
+        language_for: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._store = store
         self._timelines = timelines
         self._pcm = pcm
         self._worker = worker
         self._default_engine = default_engine
+        self._language_for = language_for
         self._prices = prices or Prices()
         self._stopping = stopping
 
@@ -82,21 +101,22 @@ class SpeechLane:
                 return False
             is_final = track.is_ended and segments.first_pending(c, track_id, "media") is None
         timeline = self._timelines.of(track_id)
-        engine = track.speech_engine or self._default_engine()
+        listener = self._listener(track)
         total = rescale(timeline.length_samples, RATE_HZ, SPEECH_HZ)
         known = total if is_final else max(0, total - 2 * ns_to_samples(CONTEXT_NS, SPEECH_HZ))
         did = False
-        if engine == NO_ENGINE:
+        if listener.engine == NO_ENGINE:
             self._skip(track, known)
         else:
             sound = Sound(timeline, self._pcm)
-            cursor = self._begin(track_id, sound, engine)
+            cursor = self._begin(track_id, sound, listener)
             turn = Turn(self._stopping.is_set, TURN_S)
             while cursor < known:
                 if turn.is_over():
                     return not self._stopping.is_set()
                 until = min(known, cursor + STEP)
-                after = self._step(track, timeline, sound, engine, cursor, until, is_final=is_final and until == known)
+                is_last = is_final and until == known
+                after = self._step(track, timeline, sound, listener, cursor, until, is_final=is_last)
                 if after is None:
                     return not self._stopping.is_set()  # the track changed: the next run begins where it must
                 did |= after > cursor
@@ -105,7 +125,14 @@ class SpeechLane:
                 cursor = after
         return self._settle(track, is_final) or did
 
-    def _begin(self, track_id: str, sound: Sound, engine: str) -> int:
+    def _listener(self, track: Track) -> Listener:
+        """Who hears a track: once it is begun it stays with its engine and language, whatever is set meanwhile."""
+        if track.speech_engine is not None:
+            return Listener(engine=track.speech_engine, language=track.speech_language)
+        engine = self._default_engine()
+        return Listener(engine=engine, language=self._language_for(engine))
+
+    def _begin(self, track_id: str, sound: Sound, listener: Listener) -> int:
         """The cursor to go on from: behind what was heard, before what has changed."""
         with self._store.db.write() as c:
             track = tracks.get_track(c, track_id)
@@ -120,31 +147,45 @@ class SpeechLane:
                 cutter = Cutter(sound.read, self._worker.speech_probabilities)  # rewinding asks neither
                 cursor = min(cursor, cutter.rewind(cuts, min(stale)))
             tracks.update_track(
-                c, track_id, speech_engine=engine, speech_cursor=cursor, speech_stale_from=None, speech_known=cursor
+                c,
+                track_id,
+                speech_engine=listener.engine,
+                speech_language=listener.language,
+                speech_cursor=cursor,
+                speech_stale_from=None,
+                speech_known=cursor,
             )
         return cursor
 
     def _step(
-        self, track: Track, timeline: Timeline, sound: Sound, engine: str, cursor: int, until: int, *, is_final: bool
+        self,
+        track: Track,
+        timeline: Timeline,
+        sound: Sound,
+        listener: Listener,
+        cursor: int,
+        until: int,
+        *,
+        is_final: bool,
     ) -> int | None:
         """Cut and recognise [cursor, until); returns the cursor after it, or None if the track has changed."""
         with self._store.db.write() as c:  # from here on a change before `until` is noted as one
             if tracks.get_track(c, track.id).speech_stale_from is not None:
                 return None
             tracks.update_track(c, track.id, speech_known=until)
-        info = self._worker.info(engine)
+        info = self._worker.info(listener.engine)
         deaths = Deaths(self._store, timeline, track.id)
         detector = CarefulDetector(sound.read, self._worker.speech_probabilities, deaths, self._stopping)
         cuts, after = Cutter(detector.read, detector.rate).cut(cursor, until, is_final)
         heard = []
         for cut in cuts:
-            if self._stopping.is_set() or self._is_overtaken(track, engine):
+            if self._stopping.is_set() or self._is_overtaken(track, listener):
                 return None
-            heard.append(self._hear(track, info, cut, sound.read(cut.start, cut.end), deaths))
+            heard.append(self._hear(track, listener, info.model, cut, sound.read(cut.start, cut.end), deaths))
         if self._stopping.is_set():
             return None
         with self._store.db.write() as c:
-            if self._is_overtaken_in(c, track, engine):
+            if self._is_overtaken_in(c, track, listener):
                 return None
             session = sessions.get_session(c, track.session_id)
             entries = self._write(c, session, track, timeline, info, heard, cursor, None if is_final else after)
@@ -154,18 +195,20 @@ class SpeechLane:
             self._store.bus.publish("new_transcript", track.session_id, entry_id=entry.id)
         return after
 
-    def _is_overtaken(self, track: Track, engine: str) -> bool:
-        """Whether what a step would make is no longer wanted: the track changed, or another engine is to hear it."""
+    def _is_overtaken(self, track: Track, listener: Listener) -> bool:
+        """Whether what a step would make is no longer wanted: the track changed, or somebody else is to hear it."""
         with self._store.db.read() as c:
-            return self._is_overtaken_in(c, track, engine)
+            return self._is_overtaken_in(c, track, listener)
 
-    def _is_overtaken_in(self, c: Connection, track: Track, engine: str) -> bool:
+    def _is_overtaken_in(self, c: Connection, track: Track, listener: Listener) -> bool:
         now = tracks.find_track(c, track.id)
-        return now is None or now.speech_stale_from is not None or now.speech_engine != engine
+        return now is None or now.speech_stale_from is not None or not listener.hears(now)
 
-    def _hear(self, track: Track, info: EngineInfo, cut: Cut, pcm: NDArray[np.int16], deaths: Deaths) -> Heard:
+    def _hear(
+        self, track: Track, listener: Listener, model: str, cut: Cut, pcm: NDArray[np.int16], deaths: Deaths
+    ) -> Heard:
         """What the engine hears in an utterance: from memory, if it has heard the same samples before."""
-        key = hashlib.sha256(f"{info.name} {info.model}\n".encode() + pcm.tobytes()).hexdigest()
+        key = listener.key(model, pcm)
         with self._store.db.read() as c:
             found = transcript.find_recognition(c, key)
         if found is not None:
@@ -176,7 +219,7 @@ class SpeechLane:
             if kills >= MAX_KILLS:
                 return Heard(cut=cut, key=key, recognition=None, error=recognisers_died(kills))
             try:
-                result = self._worker.recognise(info.name, pcm)
+                result = self._worker.recognise(listener.engine, pcm, listener.language)
                 break
             except EngineError as error:
                 if error.code == "engine_unavailable":
@@ -187,7 +230,7 @@ class SpeechLane:
                     error = recognisers_died(kills)
                 if pause_s is None or not error.is_retryable or self._stopping.wait(pause_s):
                     return Heard(cut=cut, key=key, recognition=None, error=error)
-        cost = self._prices.of(info.name, samples_to_ns(len(pcm), SPEECH_HZ))
+        cost = self._prices.of(listener.engine, samples_to_ns(len(pcm), SPEECH_HZ))
         with self._store.db.write() as c:
             transcript.insert_recognition(c, key, track.session_id, result.text, result.words, result.confidence)
             if cost:

@@ -69,9 +69,10 @@ def note_change(c: Connection, track_id: str, length_ns: int, channels: int, cha
     update_track(c, track_id, **columns)
 
 
-def hear_anew(c: Connection, track_id: str, engine: str | None) -> None:
-    """Have a track transcribed from its beginning by an engine; None takes the one that is best then."""
-    update_track(c, track_id, speech_engine=engine, speech_stale_from=0, speech_settled=False)
+def hear_anew(c: Connection, track_id: str, engine: str | None, language: str | None) -> None:
+    """Have a track transcribed from its beginning by an engine that is told this language, if any; no engine takes what
+    is best then."""
+    update_track(c, track_id, speech_engine=engine, speech_language=language, speech_stale_from=0, speech_settled=False)
 
 
 def unsettled_tracks(c: Connection, lane: str) -> list[tuple[str, str]]:
@@ -145,6 +146,7 @@ def _track(row: Row[tuple[object, ...]]) -> Track:
         media_settled=row.media_settled,
         speech_settled=row.speech_settled,
         speech_engine=row.speech_engine,
+        speech_language=row.speech_language,
         speech_cursor=row.speech_cursor,
         speech_known=row.speech_known,
         speech_stale_from=row.speech_stale_from,
