@@ -203,6 +203,19 @@ def test_who_ends_the_service_does_not_reach_the_child(own_worker, tmp_path, jfk
     assert child.is_running()
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_the_service_does_not_reach_a_child_that_has_just_begun(own_worker, tmp_path, jfk, how):
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(own_worker.speech_probabilities, jfk)
+        child = child_of(tmp_path)
+        for _ in range(20):  # while the interpreter starts, and while it imports
+            child.send_signal(how)
+            time.sleep(0.02)
+
+        assert answer.result().shape == (344,)
+    assert child.is_running()
+
+
 def test_detecting_speech_loads_no_recogniser(own_worker, tmp_path, jfk):
     own_worker.speech_probabilities(jfk)
 

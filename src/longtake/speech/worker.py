@@ -14,7 +14,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -152,13 +154,14 @@ class SpeechWorker:
                 raise EngineError(CLOSED)
             if self._child is None:
                 command = [sys.executable, "-P", "-m", "longtake.speech.worker_child"]
-                self._child = subprocess.Popen(
-                    [*command, str(self._models_dir), str(os.getpid())],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    bufsize=0,
-                    process_group=0,  # Ctrl-C is for us alone
-                )
+                with _deaf_to(signal.SIGINT, signal.SIGTERM):
+                    self._child = subprocess.Popen(
+                        [*command, str(self._models_dir), str(os.getpid())],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        bufsize=0,
+                        process_group=0,  # Ctrl-C is for us alone
+                    )
                 assert self._child.stdin is not None
                 os.set_blocking(self._child.stdin.fileno(), False)
             return self._child
@@ -173,6 +176,17 @@ class SpeechWorker:
         with child:  # closes its pipes and waits
             pass
         return child.returncode
+
+
+@contextmanager
+def _deaf_to(*numbers: signal.Signals) -> Iterator[None]:
+    """A child that is begun within hears none of these signals, from its first instruction on: we end it, and who ends
+    the service may signal all of its processes."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Pipes:

@@ -94,8 +94,6 @@ def serve(ears: Ears, read_exactly: Callable[[int], bytes], write: Callable[[byt
 
 def main() -> None:
     models_dir, parent = Path(sys.argv[1]), int(sys.argv[2])
-    for ending in (signal.SIGINT, signal.SIGTERM):  # the parent ends us; who ends the service may signal us, too
-        signal.signal(ending, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
