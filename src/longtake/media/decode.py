@@ -18,6 +18,7 @@ import numpy as np
 from av.codec.context import Flags2
 from numpy.typing import NDArray
 
+from longtake.media.announced import announced_s, lacks_index
 from longtake.media.sandbox_wire import MAX_RATE_HZ, MIN_RATE_HZ, Job
 from longtake.model.errors import MediaError
 
@@ -35,6 +36,8 @@ WAV_PACKET_BYTES = 1 << 15
 MAX_SILENCE_SAMPLES = 65_536
 MAX_WAV_CHUNKS = 64
 MAX_32 = 0xFFFFFFFF
+MIN_SHORT_S = 0.25
+"""A file that is so much shorter than its header says breaks off; less may be an encoder's delay."""
 COARSEST_MOVIE_HZ = 600
 """An edit list counts in ticks of the movie; a difference below one tick of the coarsest clock in use is rounding."""
 
@@ -44,6 +47,10 @@ class Slice:
 
     def __init__(self, fd: int, offset: int, size: int) -> None:
         self._fd, self._offset, self._size, self._at = fd, offset, size, 0
+
+    def again(self) -> Slice:
+        """The same bytes with a place of their own."""
+        return Slice(self._fd, self._offset, self._size)
 
     def read(self, n: int = -1) -> bytes:
         left = max(0, self._size - self._at)
@@ -78,6 +85,7 @@ class Decoder:
         """Arrays of (channels, n) float32 at `rate_hz`, which is known from the first on."""
         with self._open() as container:
             stream = self._choose(container)
+            announced = announced_s(self._file.again(), self._job.ffmpeg_format, container, stream)
             frames = self._frames(container, stream)
             if self._job.ffmpeg_format == "mp4":
                 frames = self._cut_padding(frames, stream, rounding_hz=COARSEST_MOVIE_HZ)
@@ -90,6 +98,10 @@ class Decoder:
                 if total > self._job.limits.duration_s * self.rate_hz:
                     raise MediaError(f"longer than {self._job.limits.duration_s} s", code="media_limit")
                 yield pcm
+        if announced is not None and total and announced - total / self.rate_hz > MIN_SHORT_S:
+            self.damage = (
+                f"the file breaks off: its header names {announced:.1f} s, {total / self.rate_hz:.1f} s are there"
+            )
         if not total:
             raise MediaError(f"no sound could be decoded: {self.damage or 'the file holds none'}")
 
@@ -114,6 +126,8 @@ class Decoder:
         except av.error.MemoryError:
             raise
         except (av.error.FFmpegError, ValueError, struct.error) as error:
+            if self._job.ffmpeg_format == "mp4" and lacks_index(self._file.again()):
+                raise MediaError("the file breaks off before its index, which tells where its sound lies") from error
             raise MediaError(f"not readable as {self._job.ffmpeg_format}: {error}") from error
 
     def _choose(self, container: av.container.InputContainer) -> av.AudioStream:
