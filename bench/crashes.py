@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench.figures import Figure
-from tests.acceptance import migrating
+from tests.acceptance import migrating, sweep_poisoning
 from tests.acceptance.deleting import SCENARIOS
 from tests.acceptance.sweep import Point, Verdict, calls, steps, sweep, undisturbed
 from tests.acceptance.sweep_deleting import Sweep
@@ -28,7 +28,21 @@ def run(smoke: bool) -> list[Figure]:
     deleted = [verdict for scenario in SCENARIOS[: 1 if smoke else None] for verdict in sweep_deleting(scenario, smoke)]
     is_traced = shutil.which("strace") is not None
     found = figures(verdicts, control, is_traced=is_traced) + deletion_figures(deleted)
+    found.append(poisoning_figure(1 if smoke else 60))
     return found + ([migration_figure(1 if smoke else 200)] if is_traced else [])
+
+
+def poisoning_figure(count: int) -> Figure:
+    """Kill it while children die of segments, and while that is counted."""
+    with tempfile.TemporaryDirectory(prefix="longtake-bench-") as folder:
+        poisoned = sweep_poisoning.Sweep(Path(folder))
+        deaths = [Point(n, sweep_poisoning.DEATH) for n in range(1, 4)]
+        verdicts = poisoned.run(deaths[:count] + steps(count, poisoned.count))
+    killed = sum(verdict.was_killed for verdict in verdicts)
+    troubled = [f"{verdict.point}: {verdict.trouble}" for verdict in verdicts if verdict.trouble]
+    detail = "; ".join(troubled[:3]) or f"killed {killed} times"
+    name = "kills after which a deadly segment goes on or an innocent is set aside"
+    return Figure(name=name, value=len(troubled), target="= 0", unit="", detail=detail)
 
 
 def migration_figure(count: int) -> Figure:

@@ -1,14 +1,9 @@
 """Segments that kill: children really die of them, are counted across restarts, and the segments are set aside."""
 
 import contextlib
-import os
-import signal
 import threading
-import time
-from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from longtake.enrichment.lanes.media import MediaLane
@@ -19,63 +14,10 @@ from longtake.media.decoded import DecodedSegments
 from longtake.media.sandbox import Sandbox
 from longtake.model.lifecycle import JobState
 from longtake.model.session import ProcessingStatus, SegmentStatus
-from longtake.speech.worker import SpeechWorker
-from longtake.storage.catalog import blobs, segments
-from tests.enrichment.recording import Recording, cut, encoded, reference_counts_are_exact, running, tone, wait_for, wav
-from tests.speech.sounds import load, noise
-
-DATA = Path(__file__).parent.parent / "data"
-
-
-class Killer:
-    """Kills, as the kernel does where memory ends, every decoder that has a file open, as long as it may."""
-
-    def __init__(self, runtime, sha256, *, at_most=100):
-        with runtime.store.db.read() as c:
-            self._path = str(runtime.store.blobs.path(blobs.get_locator(c, sha256)))
-        self._at_most = at_most
-        self.killed = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    def _work(self):
-        dead: set[int] = set()
-        while not self._stop.is_set() and self.killed < self._at_most:
-            for zygote in psutil.Process().children():
-                for pid in children(zygote.pid) - dead:
-                    if self._holds(pid):
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(pid, signal.SIGKILL)
-                            dead.add(pid)
-                            self.killed += 1
-            time.sleep(0.0005)
-
-    def _holds(self, pid):
-        with contextlib.suppress(OSError):
-            return any(link.readlink() == Path(self._path) for link in Path(f"/proc/{pid}/fd").iterdir())
-        return False
-
-
-def children(pid):
-    """The children of a process, without looking at every process there is."""
-    with contextlib.suppress(OSError):
-        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    return set()
-
-
-def large():
-    """A segment that is a file of its own and takes long to decode: two minutes of noise."""
-    sound = np.random.default_rng(1).normal(0, 6000, (120 * 16_000, 1)).astype(np.int16)
-    return encoded(sound, "flac", "flac", rate_hz=16_000)
-
+from longtake.storage.catalog import segments
+from tests.enrichment.killers import CLICK, Fragile, Killer, is_quiet, large, path_of, spoken
+from tests.enrichment.recording import Recording, cut, reference_counts_are_exact, running, tone, wait_for, wav
+from tests.speech.sounds import DATA
 
 POISON = large()
 BODIES = [*cut(tone(3.0, rate_hz=16_000), 1.0, rate_hz=16_000)]
@@ -104,13 +46,13 @@ def test_a_segment_that_kills_its_decoder_three_times_is_set_aside_and_the_other
     for kills in (1, 2):  # the count outlives the process
         with running(tmp_path, with_engine=True) as runtime:
             recording.runtime = beside.runtime = runtime
-            with Killer(runtime, sha256):
+            with Killer(path_of(runtime, sha256)):
                 wait_for(lambda: recording.segments()[1].kills >= kills, recording.segments)  # noqa: B023 (called at once)
             if kills == 1:
                 assert beside.finish().status is JobState.COMPLETED
     with running(tmp_path) as runtime:
         recording.runtime = runtime
-        with Killer(runtime, sha256):
+        with Killer(path_of(runtime, sha256)):
             assert recording.finish().status is JobState.COMPLETED
             poison = recording.segments()[1]
         assert statuses(recording) == ["completed", "failed", "completed", "completed"]
@@ -132,48 +74,28 @@ def test_a_decoder_that_dies_once_costs_nothing(tmp_path):
         sha256 = recording.segments()[1].sha256
     with running(tmp_path) as runtime:
         recording.runtime = runtime
-        with Killer(runtime, sha256, at_most=1) as killer:
+        with Killer(path_of(runtime, sha256), at_most=1) as killer:
             assert recording.finish().status is JobState.COMPLETED
         assert killer.killed == 1
         assert statuses(recording) == ["completed"] * 4
 
 
-class Fragile(SpeechWorker):
-    """A worker whose child is killed while it is at work on some sounds."""
+def test_a_death_that_another_lane_counts_meanwhile_is_not_lost(tmp_path):
+    with running(tmp_path, with_engine=False) as runtime:
+        recording = recorded(runtime)
+        recording.end()
+        path = path_of(runtime, recording.segments()[1].sha256)
+    with running(tmp_path) as runtime:
+        recording.runtime = runtime
 
-    def __init__(self, models_dir, *, deadly_to_hear=lambda _: False, deadly_to_rate=lambda _: False):
-        super().__init__(models_dir)
-        self._deadly_to_hear = deadly_to_hear
-        self._deadly_to_rate = deadly_to_rate
-        self.killed = 0
-        self.heard = 0
-        self.on_death = lambda: None
+        def count():  # as the mix lane does, which decodes what is known of a long segment
+            with runtime.store.db.write() as c:
+                segments.count_kill(c, recording.tracks[0], 1)
 
-    def recognise(self, engine_name, pcm, language=None):
-        with self._danger(self._deadly_to_hear(pcm)):
-            recognition = super().recognise(engine_name, pcm, language)
-        self.heard += 1
-        return recognition
-
-    def speech_probabilities(self, pcm):
-        with self._danger(self._deadly_to_rate(pcm)):
-            return super().speech_probabilities(pcm)
-
-    @contextlib.contextmanager
-    def _danger(self, is_deadly):
-        if not is_deadly:
-            yield
-            return
-        child = self._living_child()
-        child.send_signal(signal.SIGSTOP)  # it gets the request and never answers
-        thread = threading.Timer(0.1, child.kill)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join()
-            self.killed += 1
-            self.on_death()
+        with Killer(path, at_most=1, on_death=count) as killer:
+            assert recording.finish().status is JobState.COMPLETED
+        assert killer.killed == 1
+        assert recording.segments()[1].kills == 2
 
 
 class Studio:
@@ -182,13 +104,8 @@ class Studio:
     def __init__(self, runtime, models):
         self.runtime, self._models = runtime, models
         self.recording = Recording.begin(runtime)
-        speech = load(DATA / "jfk.flac")
         for index in range(3):
-            sound = speech + noise(12.0, level=8, seed=index)[: len(speech)]
-            if index == 1:
-                sound = sound // 4
-                sound[80_000:80_200] = CLICK
-            self.recording.send(index, wav(sound[:, None], rate_hz=16_000))
+            self.recording.send(index, wav(spoken(index)[:, None], rate_hz=16_000))
         self.recording.end()
 
     def hear(self, **deadly):
@@ -204,7 +121,8 @@ class Studio:
             speech = SpeechLane(store, timelines, pcm, worker, lambda: "whisper:tiny", stopping)
             while not stopping.is_set() and not self.is_settled():
                 media.run(track)
-                speech.run(track)
+                if self.recording.session().tracks[0].media_settled:  # else more may be heard than is counted
+                    speech.run(track)
             pcm.close()
         return worker
 
@@ -213,13 +131,6 @@ class Studio:
     def is_settled(self):
         [track] = self.recording.session().tracks
         return track.media_settled and track.speech_settled
-
-
-CLICK = 30_000
-
-
-def is_quiet(pcm):
-    return np.abs(pcm.astype(np.int32)).max() < 9000
 
 
 def has_click(pcm):

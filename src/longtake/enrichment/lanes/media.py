@@ -180,29 +180,27 @@ class MediaLane:
 
     def _fail(self, track: Track, timeline: Timeline, segment: Segment, error: MediaError) -> None:
         """Keep the segment with its error; try again first when that may help."""
-        attempts, kills = segment.attempts + 1, segment.kills
-        if error.died and not self._stopping.is_set():
-            kills += 1
-            error = decoders_died(kills) if kills >= MAX_KILLS else error
-        is_last = not error.is_retryable or attempts >= MAX_ATTEMPTS
-        columns: dict[str, object] = {
-            "attempts": attempts,
-            "kills": kills,
-            "error_code": error.code,
-            "error_detail": error.detail,
-        }
-        change = None
-        if is_last:
-            change = timeline.lose(segment)
-            columns |= {
-                "media": LaneStatus.FAILED,
-                "speech": LaneStatus.DONE,
-                "samples": None,
-                "take_start_ns": None,
-            }
+        attempts = segment.attempts + 1
         with self._store.db.write() as c:
+            if error.died and not self._stopping.is_set():  # other lanes, which decode it too, count meanwhile
+                kills = segments.count_kill(c, track.id, segment.index)
+                error = decoders_died(kills) if kills >= MAX_KILLS else error
+            is_last = not error.is_retryable or attempts >= MAX_ATTEMPTS
+            columns: dict[str, object] = {
+                "attempts": attempts,
+                "error_code": error.code,
+                "error_detail": error.detail,
+            }
+            if is_last:
+                columns |= {
+                    "media": LaneStatus.FAILED,
+                    "speech": LaneStatus.DONE,
+                    "samples": None,
+                    "take_start_ns": None,
+                }
             segments.update_segment(c, segments.get_segment(c, track.id, segment.index), **columns)
-            if change is not None:
+            if is_last:
+                change = timeline.lose(segment)
                 self._note_change(c, track, timeline, change)
                 self._note_covered(c, track, change, replace(segment, media=LaneStatus.FAILED))
         self._store.bus.publish(
