@@ -27,10 +27,10 @@ class LongtakeServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client(timeout=60)
 
-    def start(self) -> None:
+    def start(self, port: int = 0) -> None:
         """Start it and wait until it answers."""
         (self.data / "owner.json").unlink(missing_ok=True)
-        command = [str(LONGTAKE), "serve", "--port", "0", "--data", str(self.data)]
+        command = [str(LONGTAKE), "serve", "--port", str(port), "--data", str(self.data)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env={**os.environ, **self._settings}, stdout=log, stderr=log, cwd=self.data.parent

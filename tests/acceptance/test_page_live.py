@@ -31,6 +31,10 @@ JOINED = """wait(() => rows()[0].textContent.includes("another")).then((is) => [
 GONE = """wait(() => document.getElementById("open").hidden)
   .then((is) => [is, document.getElementById("notice").textContent])"""
 
+STILL = """wait(() => rows().length === 1).then(() => refresh())
+  .then(() => document.getElementById("notice").textContent)"""
+SAID = "The session that was open is no longer there."
+
 
 @pytest.fixture
 def server(tmp_path):
@@ -88,5 +92,5 @@ def test_an_open_session_that_is_deleted_is_closed_with_a_word(server, page):
     assert page.evaluate(READY)
     page.evaluate(f"open('{session_id}')")
     server.http.delete(f"/api/sessions/{session_id}", params={"purge": "true"}).raise_for_status()
-    assert page.evaluate(GONE) == [True, "The session that was open is no longer there."]
-    assert page.evaluate("wait(() => rows().length === 1).then(() => refresh()).then(() => isLost)") is False
+    assert page.evaluate(GONE) == [True, SAID]
+    assert page.evaluate(STILL) == SAID

@@ -25,7 +25,7 @@ WAYS_OUT = {
     "storage_failed": "See whether the disk is there and writable, then run it again: nothing is lost.",
     "storage_full": "Make room on the disk, then run it again: nothing is lost.",
     "too_large": "Raise LONGTAKE_MAX_IMPORT_BYTES.",
-    "unsupported_media": "longtake takes WAV, FLAC, MP3, AAC, M4A, MP4, Ogg, WebM and Matroska.",
+    "unsupported_media": "Convert it to one of them first.",
 }
 """What a person can do, by code. A code that is not here says it in its own words."""
 

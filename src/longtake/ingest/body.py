@@ -137,4 +137,4 @@ class Body:
     def _identify(self) -> None:
         self._mime_type = self._recognise(b"".join(self._parts)[:HEAD_BYTES])
         if self._mime_type is None:
-            raise Unsupported("the bytes are no kind of media that longtake takes")
+            raise Unsupported("the bytes are none of WAV, FLAC, MP3, AAC, M4A, MP4, Ogg, WebM and Matroska")

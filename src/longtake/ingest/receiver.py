@@ -186,7 +186,7 @@ class Receiver:
     def _check_room(self, size_bytes: int) -> None:
         free = self._free_bytes()
         if free < size_bytes + self._limits.reserve_bytes:
-            raise StorageFull(f"{free} bytes are left on the disk", free_bytes=free)
+            raise StorageFull(f"the disk is full: {free} bytes are left", free_bytes=free)
 
     def _look_up(self, track_id: str) -> None:
         """Refuse an unknown track. A known one is remembered: the transaction looks again in any case."""

@@ -112,7 +112,9 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         try:
             listener.bind((settings.host, settings.port))
         except OSError as error:
-            raise Unavailable(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+            raise Unavailable(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; --port names another"
+            ) from error
         yield listener
 
 
