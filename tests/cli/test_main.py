@@ -33,6 +33,7 @@ def test_without_a_command_the_help_is_printed(tmp_path):
     run = longtake(cwd=tmp_path)
     assert run.returncode == 0
     assert "process" in run.stdout
+    assert "..." not in run.stdout.partition("Commands:")[2], "a command's line is cut"
 
 
 def test_the_help_imports_nothing_heavy():

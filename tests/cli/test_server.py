@@ -55,6 +55,13 @@ def test_a_file_whose_name_is_no_utf8_is_uploaded_under_what_can_be_read(folder,
     assert (run.returncode, run.stdout.endswith("Ges\ufffdng.wav\n")) == (0, True), run.stderr
 
 
+def test_a_file_that_is_refused_is_named_and_does_not_stop_the_others(folder, url, uploaded):
+    (folder / "notes.txt").write_text("this is no sound")
+    run = longtake("upload", "notes.txt", "tone.wav", "--server", url, "--no-wait", cwd=folder)
+    assert (run.returncode, run.stdout.endswith("tone.wav\n")) == (1, True)
+    assert "longtake: unsupported_media: notes.txt: the bytes are none of WAV" in run.stderr
+
+
 def test_sessions_are_listed_through_the_owner(folder, uploaded):
     run = longtake("sessions", "list", "--data", "data", "--json", cwd=folder)
     assert uploaded["id"] in [session["id"] for session in json.loads(run.stdout)["items"]]

@@ -12,9 +12,9 @@ EXAMPLE = "Example: longtake doctor --data /srv/longtake"
 
 
 def doctor(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Look at the machine, the disk, the stores and what is stuck in them; changes nothing.
+    """Look at the machine, the disk, the stores and what is stuck.
 
-    Each finding has the command that mends it. Exit code 1 when something is wrong.
+    Changes nothing; each finding has the command that mends it. Exit code 1 when something is wrong.
     """
     from longtake.cli.checks.environment import environment
     from longtake.cli.checks.finding import Level

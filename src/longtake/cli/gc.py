@@ -24,7 +24,10 @@ def gc(
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove stored bytes that nothing refers to any more, such as those of deleted sessions."""
+    """Remove stored bytes that nothing refers to any more.
+
+    Such are those of deleted sessions.
+    """
     from longtake.cli.library import sessions_of
 
     age = duration(older_than)

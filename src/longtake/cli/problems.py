@@ -25,14 +25,14 @@ WAYS_OUT = {
     "storage_failed": "See whether the disk is there and writable, then run it again: nothing is lost.",
     "storage_full": "Make room on the disk, then run it again: nothing is lost.",
     "too_large": "Raise LONGTAKE_MAX_IMPORT_BYTES.",
-    "unsupported_media": "Convert it to one of them first.",
+    "unsupported_media": "Convert it to FLAC or WAV first.",
 }
 """What a person can do, by code. A code that is not here says it in its own words."""
 
 
-def line_of(error: LongtakeError) -> str:
-    """One of our errors."""
-    return _line(error.code, error.detail, WAYS_OUT.get(error.code, ""))
+def line_of(error: LongtakeError, about: str = "") -> str:
+    """One of our errors, and what it is about where it does not say so itself."""
+    return _line(error.code, f"{about}: {error.detail}" if about else error.detail, WAYS_OUT.get(error.code, ""))
 
 
 def line_of_misuse(error: TyperException) -> str:

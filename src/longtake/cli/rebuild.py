@@ -27,7 +27,7 @@ def rebuild(
     force: Annotated[bool, typer.Option("--force", help="Even though the database is sound.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the database anew from the recordings alone, when it is lost, damaged or an outdated copy.
+    """Make a lost or damaged database anew from the recordings.
 
     All segments return, with titles, tracks, people, corrections and marks. The old one is kept under another name.
     What is derived is made anew when a server runs. Exit code 1 when something cannot return whole.

@@ -37,22 +37,28 @@ def upload(
 ) -> None:
     """Send recorded files to a running server.
 
-    Each file becomes a session; its processing is followed to the end.
+    Each file becomes a session; its processing is followed to the end. One that is refused does not stop the others.
     """
-    from longtake.client import Client
+    from longtake.cli.problems import line_of
+    from longtake.client import Client, ServerError
     from longtake.model.session import ProcessingStatus
 
     settings = settings_of(data=data)
-    done = []
+    done, refused = [], 0
     with Client(server or _server_of(settings)) as client, stoppable("What has arrived is processed all the same."):
         for file in files:
-            with stages() as shown:
-                session = client.import_file(
-                    file, progress=lambda sent, size: shown.show("upload", sent / size if size else 1.0)
-                )
-                job_id = session.enrichment.job_id
-                if wait and job_id is not None:
-                    follow(partial(client.job, job_id), shown, every_s=EVERY_S)
+            try:
+                with stages() as shown:
+                    session = client.import_file(
+                        file, progress=lambda sent, size: shown.show("upload", sent / size if size else 1.0)
+                    )
+                    job_id = session.enrichment.job_id
+                    if wait and job_id is not None:
+                        follow(partial(client.job, job_id), shown, every_s=EVERY_S)
+            except ServerError as error:
+                refused += 1
+                note(line_of(error, str(file)))
+                continue
             done.append(client.session(session.id))
             if not as_json:
                 say(f"{session.id}  {done[-1].processing.value}  {file}")
@@ -61,7 +67,7 @@ def upload(
     failed = [s for s in done if s.processing is ProcessingStatus.FAILED or s.enrichment.status == "failed"]
     for session in failed:
         note(f"longtake: processing_failed: {session.title}: `longtake sessions show {session.id[:8]}` says more.")
-    if failed:
+    if failed or refused:
         raise typer.Exit(FAILED)
 
 

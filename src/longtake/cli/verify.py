@@ -30,7 +30,7 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Repair what can be derived from what is whole.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read everything that is stored and compare it with what was acknowledged.
+    """Compare all that is stored with what was acknowledged.
 
     Runs beside a server, too; only --repair, without which nothing is changed, wants the folder for itself. Exit code 1
     when something is damaged and stays so.
