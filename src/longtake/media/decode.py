@@ -128,7 +128,7 @@ class Decoder:
         except (av.error.FFmpegError, ValueError, struct.error) as error:
             if self._job.ffmpeg_format == "mp4" and lacks_index(self._file.again()):
                 raise MediaError("the file breaks off before its index, which tells where its sound lies") from error
-            raise MediaError(f"not readable as {self._job.ffmpeg_format}: {error}") from error
+            raise MediaError(f"not readable as {self._job.ffmpeg_format}: {_cause(error)}") from error
 
     def _choose(self, container: av.container.InputContainer) -> av.AudioStream:
         limits = self._job.limits
@@ -157,7 +157,7 @@ class Decoder:
             except av.error.MemoryError:
                 raise
             except av.error.FFmpegError as error:
-                self.damage = f"the file breaks off: {error}"
+                self.damage = f"the file breaks off: {_cause(error)}"
                 yield from self._decode(stream, None)
                 break
             self._note_hole(stream, packet)
@@ -178,7 +178,7 @@ class Decoder:
         except av.error.MemoryError:
             raise
         except av.error.FFmpegError as error:
-            self.damage = self.damage or f"a packet does not decode: {error}"
+            self.damage = self.damage or f"a packet does not decode: {_cause(error)}"
             self._missing += min(self._declared_samples(packet) or 0, MAX_SILENCE_SAMPLES)
             return
         for frame in frames:
@@ -289,6 +289,11 @@ def _batched(arrays: Iterator[Pcm]) -> Iterator[Pcm]:
             batch = []
     if batch:
         yield np.concatenate(batch, axis=1)
+
+
+def _cause(error: Exception) -> str:
+    """What is wrong, without FFmpeg's number of it and its function's name."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _refuse(url: str, *_: object) -> NoReturn:
