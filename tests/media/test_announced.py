@@ -60,6 +60,7 @@ FILES = {
     "mp3": (Container.MP3, encoded(PCM, container="mp3", codec="libmp3lame", b="96000")),
     "m4a": (Container.MP4, with_index_first(encoded(PCM, container="ipod", codec="aac"))),
     "webm": (Container.WEBM, encoded(PCM, container="webm", codec="libopus")),
+    "matroska": (Container.MATROSKA, encoded(PCM, container="matroska", codec="flac", sample_format="s16")),
 }
 UNKNOWN = {
     "wav of a recorder that was cut off": (Container.WAV, wav(PCM, size=0xFFFFFFFF)),

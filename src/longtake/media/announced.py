@@ -37,7 +37,7 @@ def announced_s(
         return None if size_bytes is None or not byte_rate else size_bytes * 8 / byte_rate
     if ffmpeg_format == "mp3" and not has_xing(file):
         return None
-    if ffmpeg_format == "webm":  # the length is that of all streams
+    if ffmpeg_format in ("webm", "matroska"):  # the length is that of all streams
         return container.duration / av.time_base if container.duration and len(container.streams) == 1 else None
     if ffmpeg_format in ("flac", "mp3", "mp4") and stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
