@@ -53,7 +53,7 @@ def test_a_segment_that_does_not_decode_is_kept_and_the_others_go_on(runtime):
     assert (failed.status, failed.error_code) == (SegmentStatus.FAILED, "media_damaged")
     assert recording.job().status == "completed"
     assert recording.session().processing is ProcessingStatus.COMPLETED_WITH_ERRORS
-    assert runtime.playback.original(recording.id, recording.tracks[0], 1).read(0, 9999) == GARBAGE
+    assert runtime.attachments.open_segment(recording.id, recording.tracks[0], 1).read(0, 9999) == GARBAGE
     pcm = recording.pcm()
     assert np.array_equal(pcm[:96_000], tone(6.0)[:96_000])
     assert not pcm[96_000 : 2 * 96_000].any()

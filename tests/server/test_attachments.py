@@ -3,8 +3,12 @@
 import hashlib
 import re
 
+import httpx
 import pytest
 
+from longtake.model.errors import BytesDamaged
+from longtake.storage.cache import MAX_ITEM_BYTES
+from longtake.storage.catalog import blobs
 from tests.server.conftest import serving, tone
 
 
@@ -146,3 +150,60 @@ def test_recordings_of_a_running_session_are_not_deleted(quiet):
     session_id, *_ = stored(quiet, hz=447)
     answer = quiet.client.delete(f"/api/sessions/{session_id}/audio")
     assert (answer.status_code, answer.json()["code"]) == (409, "illegal_transition")
+
+
+def spoil(served, sha256, at):
+    """Flip a bit of stored bytes, as a disk does."""
+    with served.runtime.store.db.read() as c:
+        locator = blobs.get_locator(c, sha256)
+    with served.runtime.store.blobs.path(locator).open("r+b") as file:
+        file.seek(locator.offset + at)
+        byte = file.read(1)[0]
+        file.seek(locator.offset + at)
+        file.write(bytes([byte ^ 1]))
+
+
+def addresses(session_id, track_id, receipt):
+    """Where an original can be had."""
+    return (
+        f"/api/attachments/{receipt['segment_id']}/content",
+        f"/api/sessions/{session_id}/tracks/{track_id}/segments/0/media",
+    )
+
+
+def test_damaged_bytes_are_refused_until_they_are_sent_again(quiet):
+    session_id, track_id, receipt, data = stored(quiet, hz=446)
+    spoil(quiet, receipt["sha256"], 1000)
+    for address in addresses(session_id, track_id, receipt):
+        answer = quiet.client.get(address)
+        assert (answer.status_code, answer.json()["code"]) == (500, "bytes_damaged")
+        assert answer.json()["sha256"] == receipt["sha256"]
+    quiet.put(session_id, track_id, 0, data, start_ms=0, duration_ms=500)
+    assert [quiet.client.get(one).content for one in addresses(session_id, track_id, receipt)] == [data, data]
+
+
+def test_of_large_damaged_bytes_nobody_gets_the_last(quiet):
+    session_id, track_id, receipt, data = stored(quiet, hz=447, seconds=40.0)
+    assert len(data) > MAX_ITEM_BYTES
+    spoil(quiet, receipt["sha256"], 1000)
+    found = quiet.runtime.attachments.open(receipt["segment_id"])
+    half = len(data) // 2
+    assert found.read(half, half + 10) == data[half : half + 10]
+    assert found.read(0, half) != data[:half]
+    with pytest.raises(BytesDamaged):
+        found.read(half, len(data))
+    for address in addresses(session_id, track_id, receipt):
+        with pytest.raises(httpx.RemoteProtocolError):  # the body breaks off
+            quiet.client.get(address)
+    sound = quiet.runtime.attachments.open(stored(quiet, hz=448, seconds=40.0)[2]["segment_id"])
+    assert hashlib.sha256(sound.read(0, half) + sound.read(half, sound.size_bytes)).hexdigest() == sound.etag
+
+
+def test_bytes_that_are_gone_are_told_before_the_answer_begins(quiet):
+    session_id, track_id, receipt, data = stored(quiet, hz=449, seconds=40.0)
+    with quiet.runtime.store.db.read() as c:
+        quiet.runtime.store.blobs.path(blobs.get_locator(c, receipt["sha256"])).unlink()
+    for address in addresses(session_id, track_id, receipt):
+        assert quiet.client.get(address).json()["code"] == "bytes_damaged"
+    quiet.put(session_id, track_id, 0, data, start_ms=0, duration_ms=40_000)
+    assert quiet.client.get(addresses(session_id, track_id, receipt)[0]).content == data

@@ -143,7 +143,7 @@ def test_without_its_recordings_a_session_has_its_text_and_says_what_is_gone(run
     assert runtime.sessions.segments(ours.id) == ([], None)
     for refused in (
         lambda: runtime.playback.playlist(ours.id, "audio"),
-        lambda: runtime.playback.original(ours.id, ours.tracks[0], 0),
+        lambda: runtime.attachments.open_segment(ours.id, ours.tracks[0], 0),
         lambda: runtime.files.open(ours.id, "mp3"),
         lambda: ours.send(0, parts()[0]),
         lambda: runtime.sessions.set_balance(ours.id, 0.1),

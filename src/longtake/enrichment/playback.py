@@ -33,7 +33,7 @@ from longtake.model.lifecycle import SessionState
 from longtake.model.session import AUDIO_KINDS, LaneStatus, Session, Track
 from longtake.model.timeline import RATE_HZ, ms_to_ns, ns_to_samples
 from longtake.storage.blobs import Locator
-from longtake.storage.catalog import blobs, derived, segments, sessions
+from longtake.storage.catalog import derived, segments, sessions
 from longtake.storage.store import Store
 
 AUDIO = "audio"
@@ -242,14 +242,6 @@ class Playback:
             channels=layout.channels,
             etag=f"{shown.version}-wav",
         )
-
-    def original(self, session_id: str, track_id: str, index: int) -> Readable:
-        """A segment's bytes as they were received; raises NotFound."""
-        with self._store.db.read() as c:
-            self._owner(sessions.get_session(c, session_id), track_id)
-            segment = segments.get_segment(c, track_id, index)
-            locator = blobs.get_locator(c, segment.sha256)
-        return self.stored(segment.sha256, locator, segment.mime_type or "application/octet-stream")
 
     def stored(self, sha256: str, locator: Locator, mime_type: str) -> Readable:
         """A blob."""

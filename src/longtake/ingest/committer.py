@@ -203,7 +203,7 @@ class Committer:
             if stored:
                 segments.insert_segments(c, [one.segment for one in stored])
             if healed := [sha256 for sha256, at in known.items() if sha256 not in whole and at.store in ORIGINALS]:
-                log.warning("bytes that were lost or damaged came again: %s", ", ".join(healed))
+                log.warning("bytes_healed", sha256=healed)
                 again = reopen_healed(c, healed)
                 stored += [Stored(session_id=to, state=state, segment=one, is_new=False) for one, to, state in again]
                 reopened = {one.id for one, _, _ in again}

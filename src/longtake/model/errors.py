@@ -26,6 +26,7 @@
     │   ├── NotReady             not_ready
     │   ├── DataFolderInUse      data_folder_in_use
     │   └── DatabaseOutdated     database_outdated
+    ├── BytesDamaged             bytes_damaged: the disk has spoilt what was acknowledged
     ├── ProcessingFailed         a stage of the work on a recording failed; the originals are untouched
     │   ├── MediaError           media_damaged, media_unsupported, media_limit, segment_set_aside
     │   └── EngineError          engine_unavailable, engine_failed, segment_set_aside
@@ -253,6 +254,16 @@ class DatabaseOutdated(Unavailable):
 
     code = "database_outdated"
     http_status = 503
+
+
+class BytesDamaged(LongtakeError):
+    """What is stored is not what was acknowledged any more; sending the same bytes again heals it."""
+
+    code = "bytes_damaged"
+    is_retryable = False
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(f"the stored bytes are not those of {sha256[:12]}… that were acknowledged", sha256=sha256)
 
 
 class ProcessingFailed(LongtakeError):

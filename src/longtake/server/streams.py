@@ -91,7 +91,7 @@ class Streams:
         """A segment's bytes as they were received."""
         path = request.path_params
         index = announce(track_id=path["track_id"], index=path["index"]).index
-        found = await self._read(self._original, path["session_id"], path["track_id"], index)
+        found = await self._read(self._run.attachments.open_segment, path["session_id"], path["track_id"], index)
         return self._send(request, found, file_name=f"{path['track_id'][:8]}_{index}.{ending(found.mime_type)}")
 
     async def get_attachment_content(self, request: Request) -> Response:
@@ -165,11 +165,6 @@ class Streams:
             raise
         body = await to_thread.run_sync(lambda: self._views.of(self._run.imports.end(track)).model_dump_json())
         return Response(body, 201, media_type="application/json")
-
-    def _original(self, session_id: str, track_id: str, index: int) -> Readable:
-        found = self._run.playback.original(session_id, track_id, index)
-        self._run.attachments.touch(found.etag)
-        return found
 
     async def _check_track(self, session_id: str, track_id: str) -> None:
         """Refuse a track that is not of this session; what is known once is not asked again."""

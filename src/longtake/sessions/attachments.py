@@ -6,17 +6,19 @@ their id. Does not: playing (`enrichment.playback`), what is a recording and wha
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
-from longtake.model.errors import Unavailable
+from longtake.model.errors import NotFound, Unavailable
 from longtake.storage.blobs import Locator
 from longtake.storage.cache import ByteCache
-from longtake.storage.catalog import attachments
+from longtake.storage.catalog import attachments, segments, sessions, tracks
 from longtake.storage.catalog.attachments import Attachment, Reference
+from longtake.storage.originals import Original, check, damaged
 from longtake.storage.store import Store
 
 MAX_REFERENCES = 100
@@ -34,20 +36,6 @@ class Described:
     attachment: Attachment
     references: tuple[Reference, ...]
     accessed_at_ms: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """The bytes of an attachment, to be read from any place."""
-
-    read_blob: Callable[[int, int], bytes]
-    size_bytes: int
-    etag: str
-    mime_type: str
-
-    def read(self, start: int, end: int) -> bytes:
-        """The bytes [start, end)."""
-        return self.read_blob(start, end)
 
 
 class Attachments:
@@ -68,23 +56,40 @@ class Attachments:
         accessed_at_ms = self._accesses.get(found.segment.sha256, found.accessed_at_ms)
         return Described(attachment=found, references=tuple(references), accessed_at_ms=accessed_at_ms)
 
-    def open(self, attachment_id: str) -> Content:
-        """The bytes of an attachment; raises NotFound."""
+    def open(self, attachment_id: str) -> Original:
+        """The bytes of an attachment. Small ones are compared with their digest at once, large ones as they are read.
+
+        Raises:
+            NotFound: There is no such attachment. BytesDamaged: The disk has lost or changed its bytes.
+        """
         age = self._cache.age
         with self._store.db.read() as c:
             found = attachments.get_attachment(c, attachment_id)
         segment, locator = found.segment, found.locator
         self.touch(segment.sha256)
 
-        def read(start: int, end: int) -> bytes:
-            return self._read(segment.sha256, locator, age, start, end)
-
-        return Content(
-            read_blob=read,
+        read = partial(self._store.blobs.read, locator)
+        try:
+            if self._cache.takes(locator.size_bytes):
+                read = partial(_part, self._whole(segment.sha256, locator, age))
+            else:
+                read(locator.size_bytes - 1, locator.size_bytes)
+        except NotFound:
+            raise damaged(segment.sha256) from None
+        return Original(
+            read,
+            sha256=segment.sha256,
             size_bytes=segment.size_bytes,
-            etag=segment.sha256,
             mime_type=segment.mime_type or "application/octet-stream",
         )
+
+    def open_segment(self, session_id: str, track_id: str, index: int) -> Original:
+        """The same, by a segment's address; raises AudioDeleted, too."""
+        with self._store.db.read() as c:
+            sessions.check_recorded(c, session_id)
+            tracks.get_track(c, track_id, session_id)
+            segment = segments.get_segment(c, track_id, index)
+        return self.open(segment.id)
 
     def touch(self, sha256: str) -> None:
         """Bytes were asked for."""
@@ -108,11 +113,14 @@ class Attachments:
         except Unavailable as error:
             log.warning("accesses_not_written", code=error.code, count=len(accesses))
 
-    def _read(self, sha256: str, locator: Locator, age: int, start: int, end: int) -> bytes:
-        if not self._cache.takes(locator.size_bytes):
-            return self._store.blobs.read(locator, start, end)
+    def _whole(self, sha256: str, locator: Locator, age: int) -> bytes:
         data = self._cache.get(sha256)
         if data is None:
             data = self._store.blobs.read(locator)
+            check(hashlib.sha256(data).hexdigest(), sha256)
             self._cache.put(sha256, data, age)
-        return data[start:end]
+        return data
+
+
+def _part(data: bytes, start: int, end: int) -> bytes:
+    return data[start:end]
