@@ -3,6 +3,7 @@
 Nine of ten segments are silent, which costs time, not memory: every segment is decoded, placed and made into blocks.
 """
 
+import contextlib
 import io
 import sys
 import time
@@ -97,5 +98,8 @@ def _settle(http: httpx.Client, sessions: list[str]) -> None:
 
 def _used(pid: int) -> float:
     """MiB of a process and its children; pages that they share count once (PSS)."""
-    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return float(sum(one.memory_full_info().pss for one in processes)) / MIB
+    used_bytes = 0
+    for one in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a decoder that is done
+            used_bytes += one.memory_full_info().pss
+    return used_bytes / MIB

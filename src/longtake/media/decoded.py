@@ -18,6 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from longtake.media import heap
 from longtake.media.loudness import Loudness, SegmentStats
 from longtake.media.sandbox import Decoding, MediaSource, Sandbox
 from longtake.model.errors import MediaError
@@ -32,6 +33,8 @@ MAX_CHILDREN = 8
 """Files that are being decoded at once."""
 UNUSED_S = 300.0
 """What is not read for so long is released: most likely its reader has gone."""
+GIVE_BACK_S = 60.0
+"""How often what is free goes back to the system."""
 
 
 class Decoders:
@@ -40,6 +43,7 @@ class Decoders:
     def __init__(self, sandbox: Sandbox, locate: Callable[[str], MediaSource]) -> None:
         self._sandbox, self._locate = sandbox, locate
         self._all: list[DecodedSegments] = []
+        self._given_back_s = time.monotonic()
 
     def add(self, budget_bytes: int) -> DecodedSegments:
         """Segments for one more piece of work."""
@@ -47,9 +51,15 @@ class Decoders:
         return self._all[-1]
 
     def release_unused(self, *, unused_s: float = UNUSED_S) -> None:
-        """Release what nobody has used for that long: bytes that were deleted are held no longer."""
+        """Release what nobody has used for that long: bytes that were deleted are held no longer.
+
+        Once in a while what is free goes back to the system.
+        """
         for segments in self._all:
             segments.release_unused(unused_s)
+        if time.monotonic() - self._given_back_s >= GIVE_BACK_S:
+            heap.give_back()
+            self._given_back_s = time.monotonic()
 
     def close(self) -> None:
         """End the sandbox, and with it who still reads: a reader far away would decode for hours; then forget all."""

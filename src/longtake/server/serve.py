@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from longtake.media import heap
 from longtake.model.errors import Forbidden, Unavailable
 from longtake.runtime import Runtime
 from longtake.server.app import create_app
@@ -34,6 +35,7 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] = print) -> Non
         Forbidden: The host is not loopback. Unavailable: The port is taken. DataFolderInUse: The data folder is.
     """
     check_loopback(settings.host)
+    heap.share()
     with _listening(settings) as listener, Runtime.open(settings) as runtime:
         url = _url(settings.host, listener.getsockname()[1])
         config = uvicorn.Config(
