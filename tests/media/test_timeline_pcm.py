@@ -74,6 +74,15 @@ def test_resampling_keeps_place_length_and_sound(shelf, rate_hz):
     assert snr_db(sine(48_000, 2.5)[:, 2400:-2400], heard[:, 2400:-2400]) > 80
 
 
+@pytest.mark.parametrize("rate_hz", [8_000, 44_100])
+def test_in_a_silent_second_the_sound_beside_it_rings(shelf, rate_hz):
+    pcm = np.zeros((1, 3 * rate_hz), np.float32)
+    pcm[:, rate_hz - 1] = 0.5
+    heard = track(shelf, shelf.take(pcm, [3 * rate_hz], rate_hz=rate_hz), channels=1).read(0, 144_000)
+    assert heard[:, 48_000:48_048].any()
+    assert not heard[:, 96_000:].any()
+
+
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100])
 def test_joints_are_those_of_one_piece(shelf, rate_hz):
     pcm = quantised(tone(5 * rate_hz, rate_hz=rate_hz), 24)

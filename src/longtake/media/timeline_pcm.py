@@ -163,6 +163,8 @@ class Ratio:
         Source: libswresample's defaults (Kaiser-windowed sinc of 32 taps, exact rational phases): 100 dB and more for a
             1 kHz tone at all usual rates.
         """
+        if not native.any():  # long recordings of several tracks are full of it
+            return np.zeros((len(native), self.to_hz), np.float32)
         layout = "mono" if len(native) == 1 else "stereo"
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(native), format="fltp", layout=layout)
         frame.sample_rate = self.from_hz
