@@ -115,6 +115,25 @@ def test_what_waits_counts_as_it_was_announced():
     assert (found.expected_ms, found.stored_ms, found.is_whole) == (1500, 1500, True)
 
 
+@pytest.mark.parametrize(
+    ("starts", "stored_ms", "gaps"),
+    [
+        ([0, 10_000, 20_000], 20_000, []),  # of the last one nothing is known yet
+        ([0, 60_001], 0, [(0, 60_001, Cause.NOT_RECORDED)]),  # the recorder may have paused
+        ([10_000, 0], 0, [(0, 10_000, Cause.NOT_RECORDED)]),
+    ],
+)
+def test_what_waits_without_a_length_reaches_to_the_next(starts, stored_ms, gaps):
+    waiting = [segment(n, start_ms=at, media=LaneStatus.PENDING) for n, at in enumerate(starts)]
+    found = coverage(waiting)
+    assert (found.stored_ms, [(g.start_ms, g.end_ms, g.cause) for g in found.gaps]) == (stored_ms, gaps)
+
+
+def test_what_waits_behind_a_hole_is_not_missing_itself():
+    waiting = [segment(n, start_ms=10_000 * n, media=LaneStatus.PENDING) for n in (0, 1, 3, 4)]
+    assert [(g.start_ms, g.end_ms, g.cause) for g in coverage(waiting).gaps] == [(20_000, 30_000, Cause.MISSING)]
+
+
 def test_a_long_list_of_missing_segments_is_cut():
     assert len(coverage([decoded(5000, 0, 10)]).missing) == MAX_MISSING_LISTED
     assert len(coverage([decoded(900, 0, 10)], expected_segments=5000).missing) == MAX_MISSING_LISTED

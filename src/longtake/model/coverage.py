@@ -5,9 +5,10 @@ Belongs here: gaps with their cause, expected and stored time. Does not: where s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain, pairwise
 
 from longtake.model.session import Covered, LaneStatus, Segment
 from longtake.model.timeline import JOIN_TOLERANCE_NS, ms_to_ns, ns_to_ms
@@ -66,6 +67,8 @@ class Figures:
 
 NOTHING = Covered()
 MAX_MISSING_LISTED = 1000
+USUAL_MS = 60_000
+"""A segment is seldom longer: where the next one begins later than that, its recorder may well have paused."""
 DAMAGED = "media_damaged"
 """The error that a segment keeps of which only a part could be decoded."""
 
@@ -86,7 +89,7 @@ def coverage(
     so_far = NOTHING
     gaps: list[Gap] = []
     missing: list[int] = []
-    for segment in segments:
+    for segment in _with_lengths(segments):
         missing.extend(_listed(so_far.next_index, segment.index, missing))
         so_far, gap = cover(so_far, segment)
         if gap is not None:
@@ -120,10 +123,9 @@ def deleted(length_ns: int, expected_ms: int | None) -> Coverage:
     return Coverage(expected_ms=whole_ms, stored_ms=0, gaps=gaps)
 
 
-def cover_all(segments: Iterable[Segment]) -> Covered:
-    """What is covered by segments in order of their index."""
-    so_far = NOTHING
-    for segment in segments:
+def cover_all(segments: Iterable[Segment], so_far: Covered = NOTHING) -> Covered:
+    """What is covered with segments more, in order of their index, of higher ones than any before."""
+    for segment in _with_lengths(segments):
         so_far, _ = cover(so_far, segment)
     return so_far
 
@@ -152,6 +154,21 @@ def cover(so_far: Covered, segment: Segment) -> tuple[Covered, Gap | None]:
         is_missing=is_missing,
     )
     return covered, gap
+
+
+def _with_lengths(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The segments; one that waits to be decoded, and whose length nobody said, reaches to where the next begins.
+
+    What is missing in between is taken to be as long.
+    """
+    for segment, following in pairwise(chain(segments, [None])):
+        assert segment is not None
+        is_unknown = segment.duration_ms is None and segment.start_ms is not None and segment.placed() is None
+        if is_unknown and following is not None:
+            length_ms = ((following.start_ms or 0) - (segment.start_ms or 0)) // (following.index - segment.index)
+            yield replace(segment, duration_ms=length_ms) if 0 < length_ms <= USUAL_MS else segment
+        else:
+            yield segment
 
 
 def _expected_ns(so_far: Covered, expected_ms: int | None) -> int:

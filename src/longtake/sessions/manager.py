@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from longtake.access import OWNER
-from longtake.model.coverage import NOTHING, Coverage, Figures, cover, cover_all, coverage, deleted, figures
+from longtake.model.coverage import NOTHING, Coverage, Figures, cover_all, coverage, deleted, figures
 from longtake.model.errors import Conflict, Invalid
 from longtake.model.lifecycle import JobState, SessionState, TrackHealth, TrackState
 from longtake.model.remarks import PhaseChange
@@ -305,9 +305,7 @@ def _covered(c: Connection, track: Track) -> Covered:
     covered = track.covered
     if covered is None or (waiting and waiting[0].index < covered.next_index):
         return cover_all(segments.segments_of(c, track.id))
-    for segment in waiting:
-        covered, _ = cover(covered, segment)
-    return covered
+    return cover_all(waiting, covered)
 
 
 def coverage_of(c: Connection, session: Session, track: Track) -> Coverage:
