@@ -1,6 +1,7 @@
 """Every kind of damage is made for real, is found, is told of the right session, and is repaired where that can be."""
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -306,11 +307,27 @@ def test_the_command_says_what_is_lost_and_exits_1(folder, whole):
     assert run.returncode == 1
     assert f"session {whole[1][0].id}:" in run.stdout
     assert "segment 1 from 0:00:00 to 0:00:01: its bytes are not those that were stored" in run.stdout
+    assert run.stdout.endswith(
+        "(lost)\nWhat is lost comes back when its recorder, or `longtake upload` of the same file, sends it again.\n"
+    )
     with running(folder, with_engine=False):
         beside = subprocess.run([BIN, "verify", "--data", folder, "--json"], capture_output=True, text=True)
         refused = subprocess.run([BIN, "verify", "--data", folder, "--repair"], capture_output=True, text=True)
     assert (beside.returncode, len(json.loads(beside.stdout)["damaged"])) == (1, 1), beside.stderr
     assert (refused.returncode, "data_folder_in_use" in refused.stderr) == (1, True)
+
+
+def test_the_command_says_what_it_has_repaired(folder):
+    pack, one = record(folder, "block", 0, store="derived")
+    spoil(pack, one.offset + 99)
+    said = [
+        subprocess.run([BIN, "verify", "--data", folder, *flags], capture_output=True, text=True).stdout
+        for flags in ([], ["--repair"], [])
+    ]
+    assert "(can be repaired)" in said[0]
+    assert "(repaired)" in said[1]
+    assert re.search(r"^(\d+) of \1 damages are repaired", said[1], re.MULTILINE)
+    assert "Nothing is damaged." in said[2]
 
 
 def test_memory_does_not_grow_with_what_is_stored(tmp_path):

@@ -112,7 +112,7 @@ def _print(found: Verified) -> None:
     for session_id, damages in by_session.items():
         say(f"session {session_id}:" if session_id else "of no session of its own:")
         for one in damages[: SHOWN - shown]:
-            say(f"  {_line(one)}")
+            say(f"  {_line(one, is_repaired=one.is_repairable and bool(found.repaired))}")
             shown += 1
     if shown < len(found.damaged):
         say(f"and {len(found.damaged) - shown} more: --json lists all")
@@ -128,15 +128,17 @@ def _print(found: Verified) -> None:
         say(f"{found.repaired} of {len(found.damaged)} damages are repaired; a server makes anew what is derived.")
     elif any(one.is_repairable for one in found.damaged):
         say("`longtake verify --repair` repairs what can be derived, while no server runs.")
+    if any(not one.is_repairable for one in found.damaged):
+        say("What is lost comes back when its recorder, or `longtake upload` of the same file, sends it again.")
 
 
-def _line(one: Damage) -> str:
+def _line(one: Damage, *, is_repaired: bool) -> str:
     where = "mix" if one.track_id is None and one.what == "block" else f"track {one.track_id}" if one.track_id else ""
     number = "" if one.index is None else f" {one.what.value} {one.index}"
     at = ""
     if one.start_ms is not None:
         end = f" to {clock(one.start_ms + one.duration_ms)}" if one.duration_ms is not None else ""
         at = f" from {clock(one.start_ms)}{end}"
-    verdict = " (can be repaired)" if one.is_repairable else " (lost)"
+    verdict = "repaired" if is_repaired else "can be repaired" if one.is_repairable else "lost"
     head = f"{where}{number}{at}".strip() or one.what.value
-    return f"{head}: {one.why}{f' [{one.place}]' if one.place else ''}{verdict}"
+    return f"{head}: {one.why}{f' [{one.place}]' if one.place else ''} ({verdict})"
