@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.acceptance.chromium import chromium
-from tests.acceptance.server import serving
 from tests.media.synth import tone, wav
 
 READY = """window.wait = async (is) => {
@@ -34,18 +32,6 @@ GONE = """wait(() => document.getElementById("open").hidden)
 STILL = """wait(() => rows().length === 1).then(() => refresh())
   .then(() => document.getElementById("notice").textContent)"""
 SAID = "The session that was open is no longer there."
-
-
-@pytest.fixture
-def server(tmp_path):
-    with serving(tmp_path / "data", engine="none") as server:
-        yield server
-
-
-@pytest.fixture
-def page(server, tmp_path):
-    with chromium(tmp_path / "profile") as page:
-        yield page
 
 
 def say(server, session_id, text, at_ms):

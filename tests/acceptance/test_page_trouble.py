@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from tests.acceptance.chromium import chromium
-from tests.acceptance.server import serving
 from tests.media.synth import encoded, tone, wav
 
 READY = """window.wait = async (is) => {
@@ -67,18 +65,6 @@ MARKED = """(async () => {
   }
   return found;
 })()"""
-
-
-@pytest.fixture
-def server(tmp_path):
-    with serving(tmp_path / "data", engine="none") as server:
-        yield server
-
-
-@pytest.fixture
-def page(server, tmp_path):
-    with chromium(tmp_path / "profile") as page:
-        yield page
 
 
 def opened(server, page):

@@ -19,20 +19,23 @@ from longtake.wire.tracks import ReceiptAnswer
 
 REF = "#/components/schemas/{model}"
 PROBLEM = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
-    "description": "The same key with the same request does it once and gives the same answer again, for a day.",
-}
-DEVICE_ID = {
-    "name": "X-Longtake-Device",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "pattern": f"^{DEVICE.pattern}$"},
-    "description": "The device that sends: who is named in histories, and whose a new session or track is.",
-}
+
+
+def _header(name: str, pattern: str, description: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": f"^{pattern}$"}
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
+
+
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key",
+    KEY.pattern,
+    "The same key with the same request does it once and gives the same answer again, for a day.",
+)
+DEVICE_ID = _header(
+    "X-Longtake-Device",
+    DEVICE.pattern,
+    "The device that sends: who is named in histories, and whose a new session or track is.",
+)
 TAGS = {
     "sessions": "Sessions",
     "lifecycle": "A session's life",

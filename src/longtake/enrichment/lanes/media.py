@@ -16,15 +16,16 @@ from sqlalchemy import Connection
 from longtake.enrichment.lanes.blocks import Turn, decided_blocks, put_blocks
 from longtake.enrichment.lanes.poison import MAX_KILLS, decoders_died
 from longtake.enrichment.lanes.timelines import Change, Timeline, Timelines
+from longtake.enrichment.sources import compare
 from longtake.media.blocks import block_count, input_span
 from longtake.media.decoded import DecodedSegment, DecodedSegments
 from longtake.media.timeline_pcm import CONTEXT_NS, Pcm, TrackPcm
 from longtake.model.coverage import DAMAGED, cover, cover_all
-from longtake.model.errors import MediaError, NotFound, StorageFailed
+from longtake.model.errors import MediaError
 from longtake.model.session import LaneStatus, Segment, Track
 from longtake.model.timeline import RATE_HZ, Place, Placed, ns_to_samples, samples_to_ns
 from longtake.speech.engine import RATE_HZ as SPEECH_HZ
-from longtake.storage.catalog import blobs, derived, segments, sessions, tracks
+from longtake.storage.catalog import derived, segments, sessions, tracks
 from longtake.storage.store import Store
 
 BLOCKS_VERSION = "aac-2"
@@ -92,8 +93,8 @@ class MediaLane:
             if segment.kills >= MAX_KILLS:
                 raise decoders_died(segment.kills)
             decoded = self._pcm.open(segment.sha256)
-            if decoded.samples is not None:
-                self._check(segment)
+            if decoded.samples is not None:  # of what is known already nothing is decoded, and so nothing compared
+                compare(self._store, segment.sha256)
             place = timeline.place(segment, decoded.rate_hz)
             if decoded.samples is None and not self._encode(track, timeline, turn):
                 return False  # what an earlier run left comes first: decoders keep it no longer than `WINDOW_S`
@@ -133,17 +134,6 @@ class MediaLane:
             self._note_change(c, track, timeline, change)
             sessions.update_session(c, track.session_id, mix_settled=False)
         self._store.bus.publish("work", track.session_id)
-
-    def _check(self, segment: Segment) -> None:
-        """Compare the stored bytes with their digest, as decoding does: of what is known already nothing is decoded."""
-        try:
-            with self._store.db.read() as c:
-                locator = blobs.get_locator(c, segment.sha256)
-            found = self._store.blobs.digest(locator)
-        except (NotFound, StorageFailed) as error:
-            raise MediaError(f"its bytes cannot be read: {error}", retryable=True) from error
-        if found != segment.sha256:
-            raise MediaError("the stored bytes are not those that were acknowledged")
 
     def _done(self, track: Track, timeline: Timeline, segment: Segment, decoded: DecodedSegment) -> None:
         assert decoded.samples is not None
