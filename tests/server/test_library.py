@@ -272,6 +272,14 @@ def test_hits_come_in_pages_each_once(idle):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_sessions_are_found_by_whatever_their_devices_did(idle):
+    created, recorded = idle.create(device_id="tablet-of-ward-3"), idle.create()
+    idle.track(recorded, device_id="tablet-of-ward-3")
+    idle.track(idle.create(), device_id="another")
+    found = idle.client.get("/api/sessions", params={"device_id": "tablet-of-ward-3"}).json()
+    assert {one["id"] for one in found["items"]} == {created, recorded} == set(found["session_ids"])
+
+
 def test_sessions_are_listed_by_any_of_their_texts(idle, told):
     def ids(**params):
         return {one["id"] for one in idle.client.get("/api/sessions", params=params).json()["items"]}

@@ -29,6 +29,7 @@ from longtake.storage.tables import sessions as sessions_table
 
 STATES = (SessionState.COMPLETED, SessionState.ACTIVE, SessionState.PAUSED, SessionState.ERROR)
 WORDS = ("bee", "ant")
+DEVICES = ("d1", "d2", None, None)
 COUNT = 60
 
 
@@ -50,11 +51,15 @@ def make(c, chance, number):
         state=chance.choice(STATES),
         created_at_ms=chance.randrange(20),  # many at the same moment
         last_activity_at_ms=0,
-        device_id=chance.choice(("d1", "d2", None)),
+        device_id=chance.choice(DEVICES),
         owner_id=chance.choice(("o1", None)),
         tags=tuple(word for word in WORDS if chance.random() < 0.5),
         topics=tuple(word for word in WORDS if chance.random() < 0.3),
-        participants=(Participant(id=f"p{number}", role="A", name=chance.choice(("Ana", "Ben"))),),
+        participants=(
+            Participant(
+                id=f"p{number}", role="A", name=chance.choice(("Ana", "Ben")), device_id=chance.choice(DEVICES)
+            ),
+        ),
     )
     sessions.insert_session(c, session)
     track = Track(
@@ -64,6 +69,7 @@ def make(c, chance, number):
         number=0,
         state=TrackState.STOPPED,
         health=TrackHealth.HEALTHY,
+        device_id=chance.choice(DEVICES),
     )
     tracks.insert_track(c, track)
     tracks.update_track(c, track.id, n_completed=chance.randrange(2), n_failed=chance.randrange(2))
@@ -97,6 +103,7 @@ def everything(db):
 def fits(one, wanted):
     """Whether a session is meant, asked of what the model says."""
     people = {value for person in one.participants for value in (person.id, person.name)}
+    devices = {one.device_id} | {each.device_id for each in (*one.participants, *one.tracks)}
     return (
         (one.trashed_at_ms is not None) == wanted.in_trash
         and (not wanted.states or one.state in wanted.states)
@@ -105,7 +112,7 @@ def fits(one, wanted):
         and (wanted.until_ms is None or one.created_at_ms < wanted.until_ms)
         and (wanted.tag is None or wanted.tag in one.tags)
         and (wanted.topic is None or wanted.topic in one.topics)
-        and (wanted.device_id is None or one.device_id == wanted.device_id)
+        and (wanted.device_id is None or wanted.device_id in devices)
         and (wanted.owner_id is None or one.owner_id == wanted.owner_id)
         and (wanted.participant is None or wanted.participant in people)
         and (wanted.id_prefix is None or one.id.startswith(wanted.id_prefix))

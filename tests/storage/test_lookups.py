@@ -120,9 +120,12 @@ def apply(c, operation):
         c.execute(insert(summaries).values(session_id=session, text=rest[0], author="o", written_at_ms=1))
         c.execute(update(summaries).where(summaries.c.session_id == session).values(text=rest[0] + " twice"))
     elif kind == "person" and at not in {one.id for one in found.participants}:
-        sessions.insert_participant(c, session, Participant(id=at, role="A", name=rest[1]))
+        sessions.insert_participant(c, session, Participant(id=at, role="A", name=rest[1], device_id=device(rest[1])))
     elif kind == "rename":
         sessions.rename_participant(c, at, rest[1])
+        c.execute(update(participants_table).where(participants_table.c.id == at).values(device_id=device(rest[1])))
+        c.execute(update(tracks_table).where(tracks_table.c.id == at).values(device_id=device(rest[1])))
+        sessions.update_session(c, session, device_id=device(rest[1]))
     elif kind == "date":
         sessions.update_session(c, session, created_at_ms=rest[0])
     elif kind == "merge":
@@ -131,6 +134,11 @@ def apply(c, operation):
                 c.execute(update(table).where(table.c.session_id == rest[0]).values(session_id=session))
     elif kind == "unperson":
         c.execute(delete(participants_table).where(participants_table.c.id == at))
+
+
+def device(name):
+    """The device of whoever is called so: some have none, some the same."""
+    return f"device-{len(name or '')}" if name else None
 
 
 def new_session(session, tags, topics):
@@ -143,6 +151,7 @@ def new_session(session, tags, topics):
         last_activity_at_ms=0,
         tags=tuple(tags),
         topics=tuple(topics),
+        device_id=device(session),
         participants=(Participant(id=f"{session}-first", role="A", name="Ana"),),
     )
 
@@ -155,6 +164,7 @@ def new_track(track, session, number):
         number=number,
         state=TrackState.IDLE,
         health=TrackHealth.HEALTHY,
+        device_id=(None, "device-3", "device-4")[number % 3],
     )
 
 

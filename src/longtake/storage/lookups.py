@@ -4,7 +4,7 @@ A trigger sees every change, whoever makes it, in the transaction that makes it:
 it can be made anew from the rows (`rebuild`), and is, whenever the triggers that stand in a database are not these.
 
     sessions.processing, .length_ns   from tracks and the newest job, as `model.session.processing_status` says
-    session_words                     tags, topics, participants → sessions, in the order of lists
+    session_words                     tags, topics, participants, devices → sessions, in the order of lists
     search_texts → search_index       every text that can be found, under a key that stays → full text (FTS5)
     tallies                           sessions by state and processing with their length; jobs; bytes; tags, topics
 
@@ -25,13 +25,14 @@ from longtake.storage.triggers import (
     LENGTH,
     MADE_TEXTS,
     MARKER_TEXT,
-    PEOPLE,
     PROCESSING,
     SESSION_TEXT,
     TAGS,
+    TALLIED,
     TEXT_COLUMNS,
     TOPICS,
     TRIGGERS,
+    WHO,
     WRITTEN_TEXT,
 )
 
@@ -82,7 +83,7 @@ def _derive(c: Connection) -> None:
     c.exec_driver_sql(f"UPDATE sessions SET {columns}")
     for table in (session_words, search_texts, tallies):
         c.execute(delete(table))
-    for source in (TOPICS, TAGS, PEOPLE.format("")):
+    for source in (TOPICS, TAGS, WHO.format("")):
         c.exec_driver_sql(f"INSERT OR IGNORE INTO session_words (kind, word, created_at_ms, session_id) {source}")
     for texts in (SESSION_TEXT, ENTRY_TEXT, MARKER_TEXT, WRITTEN_TEXT, *MADE_TEXTS):
         c.exec_driver_sql(f"INSERT INTO search_texts {TEXT_COLUMNS} {texts}")
@@ -94,7 +95,7 @@ def _derive(c: Connection) -> None:
             "kind",
             "word",
             "0",
-            "session_words WHERE kind <> 'participant' "
+            f"session_words WHERE {TALLIED} "
             "AND session_id NOT IN (SELECT id FROM sessions WHERE trashed_at_ms IS NOT NULL)",
         ),
     ):

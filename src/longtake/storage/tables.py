@@ -105,7 +105,6 @@ sessions = Table(
     Index("ix_sessions_list", "created_at_ms", "id"),
     Index("ix_sessions_state", "state", "created_at_ms", "id"),
     Index("ix_sessions_processing", "processing", "created_at_ms", "id"),
-    Index("ix_sessions_device", "device_id", "created_at_ms", "id"),
     Index("ix_sessions_owner", "owner_id", "created_at_ms", "id"),
     Index("ix_sessions_length", "length_ns", "id"),
     Index("ix_sessions_title", "title", "id"),

@@ -9,7 +9,7 @@ from longtake.storage.tables import ID, MS, metadata
 session_words = Table(
     "session_words",  # by which sessions are found
     metadata,
-    Column("kind", String(12), primary_key=True),  # tag, topic or participant (name or id)
+    Column("kind", String(12), primary_key=True),  # tag, topic, participant (name or id) or device
     Column("word", Text, primary_key=True),
     Column("created_at_ms", MS, primary_key=True),  # of the session: a list reads a word's sessions in order
     Column("session_id", ID, primary_key=True, index=True),

@@ -39,12 +39,18 @@ LIVE = "(SELECT trashed_at_ms FROM sessions WHERE id = {row}.session_id) IS NULL
 
 TOPICS = "SELECT 'topic', t.value, s.created_at_ms, s.id FROM sessions s, json_each(s.topics) t"
 TAGS = "SELECT 'tag', t.tag, s.created_at_ms, s.id FROM sessions s JOIN session_tags t ON t.session_id = s.id"
-PEOPLE = (
-    "SELECT 'participant', p.id, s.created_at_ms, s.id FROM sessions s JOIN participants p ON p.session_id = s.id{0} "
-    "UNION SELECT 'participant', p.name, s.created_at_ms, s.id FROM sessions s "
-    "JOIN participants p ON p.session_id = s.id AND p.name IS NOT NULL{0}"
+WHO = " UNION ".join(
+    f"SELECT '{kind}', {word}, s.created_at_ms, s.id FROM sessions s{joined} WHERE {word} IS NOT NULL{{0}}"
+    for kind, word, joined in (
+        ("participant", "p.id", " JOIN participants p ON p.session_id = s.id"),
+        ("participant", "p.name", " JOIN participants p ON p.session_id = s.id"),
+        ("device", "p.device_id", " JOIN participants p ON p.session_id = s.id"),
+        ("device", "t.device_id", " JOIN tracks t ON t.session_id = s.id"),
+        ("device", "s.device_id", ""),
+    )
 )
-"""A person is found by id and by name."""
+"""A person is found by id and by name; a device by what it created, whom it records for and what it records."""
+TALLIED = "kind IN ('tag', 'topic')"
 
 TEXT_COLUMNS = "(session_id, kind, key, at_ms, start_ms, head, body)"
 SESSION_TEXT = (
@@ -102,11 +108,11 @@ def _words(source: str, where: str) -> str:
     return f"INSERT OR IGNORE INTO session_words (kind, word, created_at_ms, session_id) {source} WHERE {where}"
 
 
-def _people(row: str) -> list[str]:
+def _who(session: str) -> list[str]:
+    """Statements that write anew by which people and devices a session is found."""
     return [
-        f"DELETE FROM session_words WHERE session_id = {row}.session_id AND kind = 'participant'",
-        f"INSERT INTO session_words (kind, word, created_at_ms, session_id) "
-        f"{PEOPLE.format(f' WHERE s.id = {row}.session_id')}",
+        f"DELETE FROM session_words WHERE session_id = {session} AND kind IN ('participant', 'device')",
+        f"INSERT INTO session_words (kind, word, created_at_ms, session_id) {WHO.format(f' AND s.id = {session}')}",
     ]
 
 
@@ -118,7 +124,7 @@ def _word_tallies(sign: str) -> str:
     """All words of a session that goes to the trash, or comes back."""
     return (
         f"UPDATE tallies SET count = count {sign} 1 WHERE (kind, word) IN "
-        "(SELECT kind, word FROM session_words WHERE session_id = new.id AND kind <> 'participant')"
+        f"(SELECT kind, word FROM session_words WHERE session_id = new.id AND {TALLIED})"
     )
 
 
@@ -163,7 +169,7 @@ TRIGGERS: dict[str, str] = dict(
         _trigger(
             "sessions_added",
             "AFTER INSERT ON sessions",
-            [_words(TOPICS, "s.id = new.id"), _put(SESSION_TEXT, "s.id = new.id")],
+            [*_who("new.id"), _words(TOPICS, "s.id = new.id"), _put(SESSION_TEXT, "s.id = new.id")],
         ),
         _trigger(
             "sessions_counted", "AFTER INSERT ON sessions", [_session_tally("new", "")], "new.trashed_at_ms IS NULL"
@@ -196,6 +202,7 @@ TRIGGERS: dict[str, str] = dict(
             ],
             "old.topics <> new.topics",
         ),
+        _trigger("sessions_device", "AFTER UPDATE OF device_id ON sessions", _who("new.id")),
         _trigger(
             "sessions_dated",
             "AFTER UPDATE OF created_at_ms ON sessions",
@@ -235,24 +242,37 @@ TRIGGERS: dict[str, str] = dict(
             "AFTER DELETE ON session_tags",
             ["DELETE FROM session_words WHERE session_id = old.session_id AND kind = 'tag' AND word = old.tag"],
         ),
-        _trigger("participants_added", "AFTER INSERT ON participants", _people("new")),
+        _trigger("participants_added", "AFTER INSERT ON participants", _who("new.session_id")),
         _trigger(
             "participants_moved",
-            "AFTER UPDATE OF name, session_id ON participants",
-            [*_people("old"), *_people("new")],
+            "AFTER UPDATE OF name, device_id, session_id ON participants",
+            [*_who("old.session_id"), *_who("new.session_id")],
         ),
-        _trigger("participants_removed", "AFTER DELETE ON participants", _people("old")),
+        _trigger("participants_removed", "AFTER DELETE ON participants", _who("old.session_id")),
+        *(
+            _trigger(f"tracks_device_{name}", f"AFTER {event} ON tracks", body, when)
+            for name, event, body, when in (
+                ("added", "INSERT", _who("new.session_id"), "new.device_id IS NOT NULL"),
+                (
+                    "moved",
+                    "UPDATE OF device_id, session_id",
+                    [*_who("old.session_id"), *_who("new.session_id")],
+                    "coalesce(old.device_id, new.device_id) IS NOT NULL",
+                ),
+                ("removed", "DELETE", _who("old.session_id"), "old.device_id IS NOT NULL"),
+            )
+        ),
         _trigger(
             "words_added",
             "AFTER INSERT ON session_words",
             [_tally("new.kind", "new.word", "1")],
-            f"new.kind <> 'participant' AND {LIVE.format(row='new')}",
+            f"new.{TALLIED} AND {LIVE.format(row='new')}",
         ),
         _trigger(
             "words_removed",
             "AFTER DELETE ON session_words",
             [_tally("old.kind", "old.word", "-1")],
-            f"old.kind <> 'participant' AND {LIVE.format(row='old')}",
+            f"old.{TALLIED} AND {LIVE.format(row='old')}",
         ),
         # texts
         _trigger("entries_added", "AFTER INSERT ON entries", [_put(ENTRY_TEXT, "e.id = new.id")]),

@@ -65,7 +65,7 @@ def list_sessions(
     until: Annotated[GivenTime | None, Query(description="Created before.")] = None,
     tag: Annotated[str | None, Query(max_length=100, description="With this tag.")] = None,
     topic: Annotated[str | None, Query(max_length=100, description="With this topic.")] = None,
-    device_id: Annotated[str | None, Query(max_length=64, description="Created by this device.")] = None,
+    device_id: Annotated[str | None, Query(max_length=64, description="Of this device, or recorded by it.")] = None,
     owner_id: Annotated[str | None, Query(max_length=64, description="Of this owner.")] = None,
     participant: Annotated[str | None, Query(max_length=100, description="Name or id.")] = None,
     q: Annotated[str | None, Query(max_length=MAX_QUERY, description="Full text, as in `/api/search`.")] = None,

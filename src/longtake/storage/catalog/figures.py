@@ -27,8 +27,8 @@ class Figures:
 
 
 DEVICES = text(
-    "WITH RECURSIVE d (id) AS (SELECT min(device_id) FROM sessions UNION ALL "
-    "SELECT (SELECT min(device_id) FROM sessions WHERE device_id > d.id) FROM d WHERE d.id IS NOT NULL) "
+    "WITH RECURSIVE d (id) AS (SELECT min(word) FROM session_words WHERE kind = 'device' UNION ALL "
+    "SELECT (SELECT min(word) FROM session_words WHERE kind = 'device' AND word > d.id) FROM d WHERE d.id IS NOT NULL) "
     "SELECT count(id) FROM d"
 )
 """How many devices have recorded: one step in the index for each, not one for each session."""

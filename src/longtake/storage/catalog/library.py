@@ -53,7 +53,8 @@ COLUMNS = {"created_at": sessions.c.created_at_ms, "title": sessions.c.title, "d
 class Filter:
     """Which sessions are meant: those that fit in every way; empty means all that are not in the trash.
 
-    `participant` is a name or an id; `id_prefix` how the session's id begins; `query` what one of its texts says.
+    `participant` is a name or an id; `device_id` created it, records for a participant or records a track; `id_prefix`
+    is how the session's id begins; `query` what one of its texts says.
     """
 
     states: Sequence[SessionState] = ()
@@ -72,7 +73,7 @@ class Filter:
     @property
     def words(self) -> dict[str, str]:
         """Those of its parts that are words: kind → word."""
-        words = {"participant": self.participant, "tag": self.tag, "topic": self.topic}
+        words = {"device": self.device_id, "participant": self.participant, "tag": self.tag, "topic": self.topic}
         return {kind: word for kind, word in words.items() if word is not None}
 
 
@@ -231,9 +232,9 @@ def _conditions(
         conditions.append(created >= wanted.since_ms)
     if wanted.until_ms is not None:
         conditions.append(created < wanted.until_ms)
-    for column, value in ((sessions.c.device_id, wanted.device_id), (sessions.c.owner_id, wanted.owner_id)):
-        if value is not None:  # of few rows it is asked one by one: its own index would give many
-            conditions.append((func.coalesce(column, "") if are_few else column) == value)
+    if wanted.owner_id is not None:  # of few rows it is asked one by one: its own index would give many
+        owner = func.coalesce(sessions.c.owner_id, "") if are_few else sessions.c.owner_id
+        conditions.append(owner == wanted.owner_id)
     if wanted.id_prefix is not None:
         conditions.append(and_(sessions.c.id >= wanted.id_prefix, sessions.c.id < wanted.id_prefix + LAST))
     if wanted.query is not None:
