@@ -266,10 +266,11 @@ class Client:
                 with half.open("wb") as file:
                     for piece in response.iter_bytes(PIECE_BYTES):
                         file.write(piece)
+            half.replace(path)
         except httpx.TransportError as error:
-            half.unlink(missing_ok=True)
             raise self._unreachable(error) from error
-        half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
         return path.stat().st_size
 
     def _get(self, kind: type[Message], path: str, query: Query | None = None) -> Message:

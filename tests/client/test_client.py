@@ -88,6 +88,10 @@ def test_a_session_is_recorded_ended_and_taken_away(client, recording, tone, tmp
     assert client.transcript(session_id).items == []
     assert "recording" in [one.file_type for one in client.artifacts(session_id).items]
     assert client.download(session_id, "recording", tmp_path / "out.wav") == (tmp_path / "out.wav").stat().st_size
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        client.download(session_id, "recording", tmp_path / "folder")
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_a_list_is_read_page_by_page(client):

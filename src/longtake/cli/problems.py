@@ -9,7 +9,7 @@ from longtake.model.errors import LongtakeError
 WAYS_OUT = {
     "already_exists": "Name another folder with --out.",
     "bytes_damaged": "Send or upload the same recording again: that heals it. `longtake verify` names all damage.",
-    "data_folder_in_use": "Wait until it is done or end it, or name another folder.",
+    "data_folder_in_use": "Use that one or end it, or name another folder.",
     "data_folder_not_found": "Start with `longtake serve` or `longtake demo`, or name a folder with --data.",
     "database_outdated": "`longtake rebuild` makes it anew from the recordings; nothing is lost.",
     "digest_mismatch": "Send it again.",
