@@ -137,6 +137,15 @@ def test_an_engine_that_is_not_installed_is_wrong(data, wanted):
     assert (code, found["engine"]["remedy"]) == (1, f"longtake models install base --data {data}")
 
 
+def test_a_low_limit_of_open_files_is_told(data):
+    command = ["sh", "-c", 'ulimit -n 256; exec "$0" doctor --data "$1" --json', BIN, data]
+    findings = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["findings"]
+    [finding] = [one for one in findings if one["check"] == "files"]
+    assert finding["level"] == "warning"
+    assert "256 files" in finding["text"]
+    assert finding["remedy"].startswith(f"sudo prlimit --pid {os.getpid()} ")
+
+
 def test_a_disk_without_room_is_wrong(data):
     code, found = doctor(data, LONGTAKE_MIN_FREE_BYTES=str(1 << 60))
     assert (code, found["room"]["level"]) == (1, "wrong")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,28 @@ def settings(**values: Any) -> Settings:
     return Settings(**values)
 
 
+FEW_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+"""
+
+
 @contextmanager
-def process(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(data)], stdout=subprocess.PIPE, text=True) as server:
+def process(data: Path, before: str = "") -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-c", before + PROGRAM, str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             yield server, server.stdout.readline().strip()
         finally:
             server.kill()
+
+
+def test_more_recorders_are_served_than_a_process_may_open_files_at_first(tmp_path):
+    with process(tmp_path / "data", FEW_FILES) as (_, url), ExitStack() as open_ones:
+        for _ in range(200):
+            client = open_ones.enter_context(httpx.Client(base_url=url))
+            assert client.get("/api/sessions").status_code == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org", ""])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import resource
 import signal
 import socket
 import threading
@@ -23,6 +24,8 @@ KEEP_ALIVE_S = 75
 DRAIN_S = 5
 """How long requests may still take when the server is asked to end."""
 BACKLOG = 1024
+OPEN_FILES = 65_536
+"""How many files and connections may be open at once, if the system lets us: many allow 1,024 or 256 at first."""
 
 
 def serve(settings: Settings, *, on_ready: Callable[[str], None] = print) -> None:
@@ -36,6 +39,7 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] = print) -> Non
     """
     check_loopback(settings.host)
     heap.share()
+    open_many_files()
     with _listening(settings) as listener, Runtime.open(settings) as runtime:
         url = _url(settings.host, listener.getsockname()[1])
         config = uvicorn.Config(
@@ -71,6 +75,22 @@ def check_loopback(host: str) -> None:
         raise Forbidden(
             f"{host} is not loopback: without accounts longtake answers on 127.0.0.1, ::1 and localhost only"
         )
+
+
+def open_many_files() -> int:
+    """Raise this process' own limit of open files as far as it may; returns what it is now.
+
+    Each recorder keeps a connection. At the limit none is accepted, and no file of the database is opened.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # macOS refuses more than its kernel's own limit
+        return soft
+    return wanted
 
 
 class _Server(uvicorn.Server):

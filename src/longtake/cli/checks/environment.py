@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 import statistics
 import sys
 import tempfile
@@ -21,6 +22,8 @@ FLUSHES = 15
 FLUSH_BYTES = 64 << 10
 SLOW_FLUSH_S = 0.05
 BAD_FLUSH_S = 0.5
+FEW_FILES = 1024
+ENOUGH_FILES = 65_536
 EARLIEST_S = 1_750_000_000
 """Before this version was written: a clock that says so is wrong."""
 LANDLOCK_CREATE = 444
@@ -34,6 +37,7 @@ def environment(settings: Settings) -> Iterator[Finding]:
     yield _landlock()
     yield _engine(settings)
     yield _clock()
+    yield _files()
     if settings.data.exists():
         yield _permissions(settings.data)
         yield _flush(settings.data)
@@ -106,6 +110,15 @@ def _clock() -> Finding:
         return ok("clock", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     text = f"the clock says {time.strftime('%Y-%m-%d', time.gmtime())}"
     return Finding(check="clock", level=Level.WRONG, text=text, remedy=command("timedatectl", "set-ntp", "true"))
+
+
+def _files() -> Finding:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if limit == resource.RLIM_INFINITY or limit >= FEW_FILES:
+        return ok("files", "a server may open as many files and connections as it needs")
+    text = f"a server started here may have {limit} files and connections open: recorders beyond that wait"
+    remedy = command("sudo", "prlimit", "--pid", str(os.getppid()), f"--nofile={ENOUGH_FILES}")
+    return Finding(check="files", level=Level.WARNING, text=text, remedy=remedy)
 
 
 def _permissions(data: Path) -> Finding:
