@@ -48,6 +48,15 @@ def test_an_upload_finds_a_server_by_its_address(folder, url, uploaded):
     assert json.loads(run.stdout)["items"][0]["title"] == uploaded["title"]
 
 
+def test_a_file_can_be_given_a_title_and_several_cannot_be_given_one(folder, url, uploaded):
+    name = ("--title", "Über die Bienen", "--server", url, "--no-wait", "--json")
+    run = longtake("upload", "tone.wav", *name, cwd=folder)
+    assert json.loads(run.stdout)["items"][0]["title"] == "Über die Bienen", run.stderr
+    run = longtake("upload", "tone.wav", "tone.wav", *name, cwd=folder)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "several files cannot have one title" in run.stderr
+
+
 def test_a_file_whose_name_is_no_utf8_is_uploaded_under_what_can_be_read(folder, url):
     name = os.fsdecode(b"Ges\xe4ng.wav")
     write_tone(folder / name, seconds=1)

@@ -32,6 +32,9 @@ def upload(
     files: FilesArgument,
     server: ServerOption = None,
     data: DataOption = None,
+    title: Annotated[
+        str | None, typer.Option("--title", help="What the session is called; of one file. [default: its name]")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until they are processed.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,6 +46,8 @@ def upload(
     from longtake.client import Client, ServerError
     from longtake.model.session import ProcessingStatus
 
+    if title is not None and len(files) > 1:
+        raise typer.BadParameter("several files cannot have one title", param_hint="--title")
     settings = settings_of(data=data)
     done, refused = [], 0
     with Client(server or _server_of(settings)) as client, stoppable("What has arrived is processed all the same."):
@@ -50,7 +55,9 @@ def upload(
             try:
                 with stages() as shown:
                     session = client.import_file(
-                        file, progress=lambda sent, size: shown.show("upload", sent / size if size else 1.0)
+                        file,
+                        title=title,
+                        progress=lambda sent, size: shown.show("upload", sent / size if size else 1.0),
                     )
                     job_id = session.enrichment.job_id
                     if wait and job_id is not None:
