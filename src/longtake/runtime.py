@@ -206,6 +206,7 @@ class Runtime:
         db.migrate()
         watermark.check(db, settings.data)
         local = LocalBlobs(settings.data, disk, new_id)
+        local.kept_free_bytes = settings.min_free_bytes // 2
         closing.callback(local.close)
         watermark.attach(db, local)
         store = Store(db=db, blobs=local, bus=Bus(), now_ms=clock, new_id=new_id)
@@ -222,7 +223,7 @@ class Runtime:
         closing.callback(attachments.write)
         imports = Imports(store, manager, lifecycle)
         gc_ms = round(settings.gc_hours * MS_PER_HOUR)
-        chores = (imports.forget_left, deletion.purge_expired, lambda: collector.collect(gc_ms))
+        chores = (imports.forget_left, deletion.purge_expired, lambda: collector.collect(gc_ms), work.retry_refused)
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
         decoders = Decoders(sandbox, Sources(store))
         closing.callback(decoders.close)

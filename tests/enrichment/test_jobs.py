@@ -3,10 +3,10 @@
 import pytest
 
 from longtake.enrichment.stages import PERCENT, Stage
-from longtake.model.errors import JobActive
+from longtake.model.errors import JobActive, ProcessingFailed, StorageFull
 from longtake.model.lifecycle import JobState
 from longtake.model.session import Priority
-from longtake.storage.catalog import sessions, tracks
+from longtake.storage.catalog import jobs, sessions, tracks
 from tests.enrichment.recording import Recording, cut, running, tone, wait_for, wav
 
 
@@ -92,3 +92,18 @@ def test_a_limit_below_the_cost_is_not_retried(runtime):
     runtime.work.enqueue(recording.id, options={"max_cost_usd": -1})
     job = recording.finish()
     assert (job.status, job.attempts, str(job.error).split(":")[0]) == (JobState.FAILED, 1, "cost_exceeded")
+
+
+def test_what_a_full_disk_has_failed_is_tried_again_by_the_next_clean_up(runtime):
+    refused, faulty = ended(runtime), ended(runtime)
+    for recording, error in ((refused, StorageFull("no room")), (faulty, ProcessingFailed("no use"))):
+        recording.finish()
+        with runtime.store.db.write() as c:
+            error_text = f"{error.code}: {error}"
+            jobs.update_job(c, recording.job().id, status=JobState.FAILED, error=error_text)
+    before = refused.job().id
+    runtime.upkeep.clean_up()
+    assert refused.job().id != before
+    assert (refused.finish().status, faulty.job().status) == (JobState.COMPLETED, JobState.FAILED)
+    runtime.upkeep.clean_up()
+    assert refused.job().status is JobState.COMPLETED

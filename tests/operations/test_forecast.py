@@ -7,10 +7,11 @@ from longtake.model.errors import StorageFull
 from longtake.model.session import TrackKind
 from longtake.runtime import Runtime
 from longtake.settings import Settings
+from longtake.storage.catalog import derived
 from longtake.storage.disk import Disk
 from longtake.storage.forecast import UNKNOWN_PER_HOUR
 from longtake.storage.tables import tracks
-from tests.enrichment.recording import Recording
+from tests.enrichment.recording import RATE_HZ, Recording, tone, wait_for, wav
 
 HOUR_NS = 3_600 * 10**9
 SOUND = 2 * 32_000_000  # what is made of a track, and of the mix
@@ -65,6 +66,15 @@ def test_a_new_track_takes_what_its_kind_took_lately(runtime, disk):
     assert runtime.room.check(new.id).forecast.bytes_per_hour == 900
 
 
+def test_recordings_that_were_deleted_say_nothing_of_what_one_takes(runtime, disk):
+    old = Recording.begin(runtime, TrackKind.SCREEN, TrackKind.SCREEN)
+    for track_id, size_bytes in zip(old.tracks, (900, 0), strict=True):
+        learn(runtime, track_id, size_bytes, HOUR_NS)
+    old.end()
+    new = Recording.begin(runtime, TrackKind.SCREEN)
+    assert runtime.room.check(new.id).forecast.bytes_per_hour == 900
+
+
 def test_one_that_does_not_fit_is_refused_and_nothing_is_begun(runtime, disk):
     recording = Recording.begin(runtime)
     per_minute = runtime.room.check(recording.id).forecast.bytes_per_hour / 60
@@ -87,3 +97,20 @@ def test_what_was_announced_is_what_is_expected(runtime, disk):
     assert runtime.room.check(recording.id).warning == "the disk has room for 120 of 180 minutes"
     disk.left *= 2
     assert runtime.room.check(recording.id).warning is None
+
+
+def test_what_can_be_made_again_leaves_the_room_that_deleting_needs(tmp_path, disk):
+    settings = Settings.model_validate({"data": tmp_path / "full", "engine": "none", "min_free_bytes": 1 << 20})
+    with Runtime.open(settings, disk=disk) as runtime:
+        recording = Recording.begin(runtime)
+        recording.send(0, wav(tone(12)))
+        disk.left = 1 << 19  # somebody else has taken the rest
+        wait_for(lambda: runtime.lanes.failed_runs["media"] > 0, recording.session)
+        with runtime.store.db.read() as c:
+            assert derived.block_keys(c, recording.tracks[0], 0, 10) == {}
+        other = Recording.begin(runtime)
+        runtime.deletion.purge(other.id)
+        disk.left = 1 << 40
+        recording.end()
+        recording.finish()
+        assert len(recording.pcm()) == 12 * RATE_HZ

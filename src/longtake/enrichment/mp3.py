@@ -130,6 +130,7 @@ class Mp3s:
             ):
                 held.append(piece)
                 if sum(map(len, held)) >= WRITE_BYTES:
+                    self._store.blobs.check_room(WRITE_BYTES)
                     staged.write(held)
                     held = []
             staged.write(held)

@@ -163,6 +163,12 @@ class Work:
         with self._store.db.read() as c:
             return sessions.ids_with_processing(c, status)
 
+    def retry_refused(self) -> list[Retried]:
+        """Set going again what failed because the disk refused: a chore, for there may be room by now."""
+        with self._store.db.read() as c:
+            found = jobs.refused_sessions(c)
+        return self.retry_sessions(found)
+
     def retry_sessions(self, session_ids: Iterable[str]) -> list[Retried]:
         """The same for many sessions, each named once; what is wrong with one stops no other and is in its answer."""
         wanted = list(dict.fromkeys(session_ids))

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from longtake.model.errors import NotFound, StorageFailed, Unavailable
+from longtake.model.errors import NotFound, StorageFailed, StorageFull, Unavailable
 from longtake.storage.disk import Disk, translated
 from longtake.storage.packs import READ_BYTES, PackWriter, Record, digest_of
 
@@ -120,6 +120,8 @@ class LocalBlobs:
         self._new_id = new_id
         self.appends = 0
         """How often something was appended to the packs that cannot be made again."""
+        self.kept_free_bytes = 0
+        """Room that is left by what can be made again: without any nothing could be deleted."""
         self._writers: dict[str, PackWriter] = {store: PackWriter(folder / store, disk) for store in IN_PACKS}
         self._locks = {store: threading.Lock() for store in self._writers}
         self._open_files: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -151,12 +153,19 @@ class LocalBlobs:
             return self._append(store, records)
 
     def _append(self, store: str, records: Sequence[Record]) -> list[Locator]:
+        if store == StoreName.DERIVED:
+            self.check_room(sum(record.size_bytes for record in records))
         key, offsets = self._writers[store].append(records)
         self.appends += store == StoreName.PACKS
         return [
             Locator(store=store, key=key, offset=offset, size_bytes=record.size_bytes)
             for record, offset in zip(records, offsets, strict=True)
         ]
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raise StorageFull if what can be made again would take the room that deleting needs."""
+        if (free := self._disk.free_bytes(self.folder)) < size_bytes + self.kept_free_bytes:
+            raise StorageFull(f"the disk is full: {free} bytes are left", free_bytes=free)
 
     @contextmanager
     def appended(self, store: str, records: Sequence[Record]) -> Iterator[list[Locator]]:

@@ -120,6 +120,7 @@ def _usual(c: Connection, kind: TrackKind) -> int:
     """What an hour of a kind took lately."""
     by_age = literal_column("tracks.rowid") if c.dialect.name == "sqlite" else tracks.c.started_at_ms
     query = select(tracks.c.size_bytes, tracks.c.length_ns).where(tracks.c.kind == kind, tracks.c.length_ns > 0)
+    query = query.where(tracks.c.size_bytes > 0)  # of deleted recordings only the length is left
     latest = query.order_by(by_age.desc()).limit(LATEST).subquery()
     size, length_ns = c.execute(select(func.sum(latest.c.size_bytes), func.sum(latest.c.length_ns))).one()
     if not length_ns or length_ns < KNOWN_AFTER_NS:

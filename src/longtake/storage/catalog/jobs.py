@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
-from longtake.model.errors import NotFound
+from longtake.model.errors import NotFound, StorageFailed, StorageFull
 from longtake.model.lifecycle import JobState
 from longtake.model.session import Job, Priority
-from longtake.storage.tables import jobs
+from longtake.storage.tables import jobs, sessions
 
 ACTIVE = (JobState.PENDING, JobState.PROCESSING)
+REFUSED = (StorageFull.code, StorageFailed.code)
+"""How the error of a job begins that failed for want of a disk."""
 
 
 def insert_job(c: Connection, job: Job) -> None:
@@ -134,6 +136,15 @@ def latest_jobs(c: Connection, session_ids: Sequence[str]) -> dict[str, Job]:
         newest, and_(jobs.c.session_id == newest.c.session_id, jobs.c.created_at_ms == newest.c.at_ms)
     )
     return {row.session_id: _job(row) for row in c.execute(query.order_by(jobs.c.id))}
+
+
+def refused_sessions(c: Connection) -> list[str]:
+    """The sessions, but those in the trash, whose newest job failed because the disk refused."""
+    newest = select(func.max(jobs.c.created_at_ms)).where(jobs.c.session_id == sessions.c.id).correlate(sessions)
+    query = select(sessions.c.id).join(jobs, jobs.c.session_id == sessions.c.id)
+    query = query.where(sessions.c.trashed_at_ms.is_(None), sessions.c.purged_at_ms.is_(None))
+    query = query.where(jobs.c.status == JobState.FAILED, jobs.c.created_at_ms == newest.scalar_subquery())
+    return list(c.execute(query.where(or_(*(jobs.c.error.startswith(f"{code}:") for code in REFUSED)))).scalars())
 
 
 def list_jobs(
