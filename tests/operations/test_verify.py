@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from longtake.runtime import new_id, now_ms
 from longtake.storage import watermark
@@ -16,7 +16,7 @@ from longtake.storage.blobs import LocalBlobs
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk
 from longtake.storage.packs import PackWriter, Record, survey
-from longtake.storage.tables import blobs, tracks
+from longtake.storage.tables import blobs, segments, tracks
 from longtake.storage.verify.ledger import packs_of
 from longtake.storage.verify.repair import repair
 from longtake.storage.verify.result import What
@@ -171,6 +171,13 @@ def test_wrong_counters_are_counted_anew(folder):
     assert sum(one.track_id is not None for one in found.damaged) == 2
     assert look(folder, mend=True).left == 0
     assert look(folder).damaged == []
+
+
+def test_what_no_row_refers_to_after_a_repair_is_collected(folder, whole):
+    change(folder, delete(segments).where(segments.c.number == 1))
+    assert look(folder, mend=True).left == 0
+    with running(folder, with_engine=False) as runtime:
+        assert runtime.collector.collect(0).deleted == len(whole[1])
 
 
 def test_a_damaged_record_is_told_again_so_that_a_rebuild_finds_it(folder, whole):

@@ -32,7 +32,7 @@ def repair(
             continue
         with db.write() as c:
             if damage.what in (What.BLOCK, What.ARTIFACT):
-                _make_anew(c, damage)
+                _make_anew(c, damage, now_ms())
             elif damage.what is What.SEGMENT:
                 _use_copy(c, damage)
                 for session_id in _reopen(c, str(damage.sha256)):
@@ -40,7 +40,7 @@ def repair(
             elif damage.what is What.RECORD:
                 _tell(c, stored, damage)
             else:
-                _count(c, damage)
+                _count(c, damage, now_ms())
         found.repaired += 1
 
 
@@ -62,7 +62,7 @@ def _reopen(c: Connection, sha256: str) -> set[str]:
     return ended
 
 
-def _make_anew(c: Connection, damage: Damage) -> None:
+def _make_anew(c: Connection, damage: Damage, now_ms: int) -> None:
     """Forget damaged bytes that were made; the lanes, or who asks for the file, make them again.
 
     A segment may have the same bytes: of an MP3 that was made here and came back as a recording. It keeps them.
@@ -76,7 +76,7 @@ def _make_anew(c: Connection, damage: Damage) -> None:
     if c.execute(select(segments.c.id).where(segments.c.sha256 == damage.sha256).limit(1)).first() is None:
         c.execute(delete(blobs).where(blobs.c.sha256 == damage.sha256))
     else:
-        _count(c, damage)
+        _count(c, damage, now_ms)
 
 
 def _tell(c: Connection, stored: LocalBlobs, damage: Damage) -> None:
@@ -108,11 +108,12 @@ def _tell_segment(c: Connection, stored: LocalBlobs, damage: Damage) -> None:
         stored.append(StoreName.PACKS, [Record(head=head | {"body": ELSEWHERE})])
 
 
-def _count(c: Connection, damage: Damage) -> None:
-    """Count anew."""
+def _count(c: Connection, damage: Damage, now_ms: int) -> None:
+    """Count anew; what turns out to belong to nothing is for the collector from now on."""
     if damage.sha256 is not None:
         for row in c.execute(wrong_references().where(blobs.c.sha256 == damage.sha256)).all():
-            c.execute(update(blobs).where(blobs.c.sha256 == row.sha256).values(ref_count=row.n))
+            counted = {"ref_count": row.n, "orphaned_at_ms": None if row.n else now_ms}
+            c.execute(update(blobs).where(blobs.c.sha256 == row.sha256).values(**counted))
         return
     of_track = segments.c.track_id == damage.track_id
     counts: dict[str, int] = {f"n_{status.value}": 0 for status in SegmentStatus}
