@@ -8,7 +8,9 @@ import pytest
 
 from longtake.client import Client
 from longtake.model.session import TrackKind
-from longtake.runtime import DataFolder
+from longtake.runtime import DataFolder, Runtime
+from longtake.sessions.manager import NewSession
+from longtake.settings import Settings
 from longtake.wire.sessions import SessionRequest
 from longtake.wire.tracks import TrackRequest
 from tests.cli.program import longtake, served, write_tone
@@ -156,6 +158,20 @@ def test_without_a_data_folder_there_is_a_way_out(tmp_path):
     assert run.returncode == 1
     assert run.stderr.startswith("longtake: data_folder_not_found: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["sessions list", "sessions show abcd", "cleanup", "gc", "verify"])
+def test_a_folder_that_lost_its_database_is_told_from_none(tmp_path, command):
+    with Runtime.open(
+        Settings.model_validate({"data": tmp_path / "data", "engine": "none"}), with_engine=False
+    ) as runtime:
+        runtime.sessions.create(NewSession(title="here"))
+    for path in (tmp_path / "data").glob("longtake.db*"):
+        path.unlink()
+    run = longtake(*command.split(), "--data", "data", cwd=tmp_path)
+    assert run.returncode == 1
+    assert run.stderr.startswith("longtake: database_outdated: ")
+    assert "longtake rebuild" in run.stderr
 
 
 def test_a_folder_in_the_hands_of_another_command_is_left_alone(tmp_path):

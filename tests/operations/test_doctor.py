@@ -9,10 +9,11 @@ import sys
 import time
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
+from longtake.cli.checks.store import SHOWN
 from longtake.storage.database import Database
-from longtake.storage.tables import blobs, jobs, sessions
+from longtake.storage.tables import blobs, blocks, jobs, segments, sessions, tracks
 from tests.acceptance.server import LongtakeServer
 from tests.cli.program import BIN
 from tests.conftest import ROOT
@@ -44,7 +45,7 @@ def doctor(data, **environment):
 def mend(finding, **environment):
     """Run a remedy as it stands."""
     words = shlex.split(finding["remedy"])
-    assert words[0] == "longtake" or words[0] in ("chmod", "rm")
+    assert words[0] == "longtake" or words[0] in ("chmod", "kill", "rm")
     words[0] = str(BIN) if words[0] == "longtake" else words[0]
     run = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **environment})
     assert run.returncode == 0, run.stderr
@@ -149,7 +150,36 @@ def test_a_low_limit_of_open_files_is_told(data):
 def test_a_disk_without_room_is_wrong(data):
     code, found = doctor(data, LONGTAKE_MIN_FREE_BYTES=str(1 << 60))
     assert (code, found["room"]["level"]) == (1, "wrong")
+    assert "delete what is not needed" in found["room"]["text"]
     mend(found["room"])
+
+
+def test_room_that_can_be_given_back_is(data):
+    change(data, update(blobs).values(ref_count=0, orphaned_at_ms=now_ms()), delete(segments), delete(blocks))
+    full = {"LONGTAKE_MIN_FREE_BYTES": str(1 << 60)}
+    mend(doctor(data, **full)[1]["room"])
+    assert "delete what is not needed" in doctor(data, **full)[1]["room"]["text"]
+
+
+def test_what_is_wrong_with_many_sessions_has_a_remedy_too(tmp_path):
+    data = tmp_path / "data"
+    with running(data, with_engine=False) as runtime:
+        for _ in range(SHOWN + 1):
+            Recording.begin(runtime)
+    change(data, update(sessions).values(last_activity_at_ms=now_ms() - DAY_MS))
+    found = doctor(data)[1]["silent"]
+    assert found["text"] == "1 more sessions like that"
+    mend(found)
+
+
+def test_what_another_command_is_at_work_on_is_not_taken_for_left_behind(data):
+    change(data, update(jobs).values(status="processing"), update(tracks).values(media_settled=False))
+    assert {"jobs", "lanes"} <= set(doctor(data)[1])
+    with running(data, with_engine=False):
+        change(data, update(jobs).values(status="processing"))
+        code, found = doctor(data)
+    assert (code, found["owner"]["level"]) == (0, "note")
+    assert {"jobs", "lanes"}.isdisjoint(found)
 
 
 def test_a_session_that_fell_silent_is_ended(tmp_path):
@@ -231,11 +261,14 @@ def test_a_server_is_asked_and_one_that_does_not_answer_is_wrong(data):
         os.kill(pid, signal.SIGSTOP)
         try:
             code, found = doctor(data)
-            assert (code, found["owner"]["remedy"]) == (1, f"kill {pid}")
+            assert (code, found["owner"]["remedy"]) == (1, f"kill -9 {pid}")
+            mend(found["owner"])
         finally:
             os.kill(pid, signal.SIGCONT)
     finally:
+        server.kill()
         server.stop()
+    assert doctor(data)[0] == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to become somebody else")

@@ -22,6 +22,7 @@ from longtake.server.views import SessionViews, cleaned_up, collected
 from longtake.sessions.lifecycle import Announced
 from longtake.sessions.manager import NewSession, NewTrack
 from longtake.settings import Settings
+from longtake.storage import watermark
 from longtake.storage.catalog.library import Filter
 from longtake.wire.attachments import CollectAnswer
 from longtake.wire.jobs import JobAnswer
@@ -220,13 +221,14 @@ def library(
 
     Raises:
         DataFolderInUse: Something that is no server holds the folder. NotFound: There is no data folder.
+        DatabaseOutdated: There is one, and its database is gone.
     """
     if server is not None:
         with Remote(server) as remote:
             yield remote
         return
-    if not may_create and not (settings.data / "longtake.db").exists():
-        raise NotFound("data_folder", str(settings.data))
+    if not may_create:
+        check_data_folder(settings.data)
     try:
         runtime = Runtime.open(settings, with_engine=with_engine)
     except DataFolderInUse as error:
@@ -238,6 +240,13 @@ def library(
         return
     with runtime:
         yield Local(runtime)
+
+
+def check_data_folder(data: Path) -> None:
+    """Return if there is a data folder; raises NotFound, and DatabaseOutdated where only its database is gone."""
+    watermark.check_there(data)
+    if not (data / "longtake.db").exists():
+        raise NotFound("data_folder", str(data))
 
 
 @contextmanager

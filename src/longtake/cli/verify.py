@@ -11,7 +11,7 @@ import typer
 
 from longtake.cli.console import FAILED, DataOption, JsonOption, clock, note, print_json, quiet_logs, say, settings_of
 from longtake.cli.measured import measured
-from longtake.model.errors import DataFolderInUse, NotFound
+from longtake.model.errors import DataFolderInUse
 
 if TYPE_CHECKING:
     from longtake.settings import Settings
@@ -66,13 +66,13 @@ def opened(settings: Settings, *, alone: bool) -> Iterator[Database]:
     """The database of a data folder: as its owner where that is possible, else beside the server that is.
 
     Raises:
-        NotFound: There is none. DataFolderInUse: `alone` is wanted, and another process owns the folder.
+        NotFound, DatabaseOutdated: There is none. DataFolderInUse: `alone` is wanted, and another process owns it.
     """
+    from longtake.cli.library import check_data_folder
     from longtake.runtime import DataFolder
     from longtake.storage.database import Database
 
-    if not (settings.data / "longtake.db").exists():
-        raise NotFound("data_folder", str(settings.data))
+    check_data_folder(settings.data)
     with ExitStack() as closing:
         try:
             closing.callback(DataFolder(settings.data).release)

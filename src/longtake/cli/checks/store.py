@@ -40,7 +40,6 @@ def stores(settings: Settings) -> Iterator[Finding]:
     owner = _owner(data)
     if owner is not None:
         yield owner
-    is_served = owner is not None and owner.level is Level.OK
     soundness = _database(data)
     yield soundness
     yield from _engine_store(data)
@@ -51,7 +50,7 @@ def stores(settings: Settings) -> Iterator[Finding]:
     try:
         with db.read() as c:
             yield _room(c, settings)
-            yield from _stuck(c, settings, is_served=is_served)
+            yield from _stuck(c, settings, is_owned=owner is not None)
     except LongtakeError as error:
         yield Finding(check="database", level=Level.WRONG, text=error.detail, remedy=_rebuild(data))
     finally:
@@ -85,7 +84,8 @@ def _owner(data: Path) -> Finding | None:
         answer = httpx.get(f"{url}/healthz", timeout=ANSWER_S, trust_env=False)
     except httpx.HTTPError as error:
         text = f"process {pid} holds the folder and does not answer at {url} ({type(error).__name__})"
-        return Finding(check="owner", level=Level.WRONG, text=text, remedy=command("kill", pid))
+        remedy = command("kill", "-9", pid)  # who answers nobody may not hear a milder word, and receipts survive it
+        return Finding(check="owner", level=Level.WRONG, text=text, remedy=remedy)
     if answer.is_success:
         return ok("owner", f"process {pid} serves it at {url}")
     text = f"the server at {url} is unwell: {answer.text[:200]}"
@@ -156,16 +156,22 @@ def _leftovers(data: Path, *, is_owned: bool) -> Iterator[Finding]:
 def _room(c: Connection, settings: Settings) -> Finding:
     free = shutil.disk_usage(settings.data).free
     found = forecast.of_everything(c, free - settings.min_free_bytes)
-    text = f"{free / 1e9:.1f} GB are free: {found.hours_left:.1f} hours of what is recorded now, or of one microphone"
+    size = f"{free / 1e9:.1f} GB" if free >= 1e9 else f"{free / 1e6:.1f} MB"
+    left = f"{found.hours_left:.1f} hours" if found.hours_left >= 1 else f"{found.minutes_left:.0f} minutes"
+    text = f"{size} are free: {left} of what is recorded now, or of one microphone"
     if found.hours_left >= HOURS_OF_ROOM:
         return ok("room", text)
     level = Level.WRONG if found.minutes_left < settings.min_recording_minutes else Level.WARNING
-    remedy = command("longtake", "gc", "--older-than", "0s", "--data", settings.data)
+    if c.execute(select(blobs.c.sha256).where(blobs.c.orphaned_at_ms.is_not(None)).limit(1)).first() is not None:
+        remedy = command("longtake", "gc", "--older-than", "0s", "--data", settings.data)
+    else:
+        text += "; nothing waits to be collected: delete what is not needed"
+        remedy = _list(settings)
     return Finding(check="room", level=level, text=text, remedy=remedy)
 
 
-def _stuck(c: Connection, settings: Settings, *, is_served: bool) -> Iterator[Finding]:
-    """What does not go on by itself; without a server everything waits for one, which is worth a note."""
+def _stuck(c: Connection, settings: Settings, *, is_owned: bool) -> Iterator[Finding]:
+    """What does not go on by itself; where nobody holds the folder everything waits for a server, worth a note."""
     now_ms = time.time_ns() // 1_000_000
     serve = command("longtake", "serve", "--data", settings.data)
     latest = c.execute(select(func.max(sessions.c.last_activity_at_ms))).scalar()
@@ -194,7 +200,7 @@ def _stuck(c: Connection, settings: Settings, *, is_served: bool) -> Iterator[Fi
     yield from _each(c, settings, "jobs", failed_jobs, "could not be enriched", _retry)
     running = select(func.count()).select_from(jobs).where(jobs.c.status == JobState.PROCESSING)
     count = c.execute(running).scalar_one()
-    if count and not is_served:
+    if count and not is_owned:
         text = f"{count} jobs were running when their server ended: the next one goes on with them"
         yield Finding(check="jobs", level=Level.WRONG, text=text, remedy=serve)
     waiting = (
@@ -203,17 +209,17 @@ def _stuck(c: Connection, settings: Settings, *, is_served: bool) -> Iterator[Fi
         .where(here, tracks.c.is_ended, (tracks.c.media_settled.is_(False)) | (tracks.c.speech_settled.is_(False)))
     )
     old = waiting.where(sessions.c.last_activity_at_ms < now_ms - LONG_MS)
-    if not is_served and (count := c.execute(waiting).scalar_one()):
+    if not is_owned and (count := c.execute(waiting).scalar_one()):
         text = f"{count} sessions wait for a server to process them"
         yield Finding(check="lanes", level=Level.NOTE, text=text, remedy=serve)
-    elif is_served and (count := c.execute(old).scalar_one()):
+    elif is_owned and (count := c.execute(old).scalar_one()):
         text = f"{count} ended sessions have work that is not done after a quarter of an hour; the log says why"
-        yield Finding(check="lanes", level=Level.WARNING, text=text, remedy=command("longtake", "sessions", "list"))
+        yield Finding(check="lanes", level=Level.WARNING, text=text, remedy=_list(settings))
     expired_ms = now_ms - round(settings.trash_hours * 3_600_000) - 4 * LONG_MS
     expired = select(func.count()).select_from(sessions).where(sessions.c.trashed_at_ms < expired_ms)
     if count := c.execute(expired).scalar_one():
         text = f"{count} sessions lie in the trash for longer than {settings.trash_hours:g} hours"
-        yield Finding(check="trash", level=Level.WRONG if is_served else Level.NOTE, text=text, remedy=serve)
+        yield Finding(check="trash", level=Level.WRONG if is_owned else Level.NOTE, text=text, remedy=serve)
     orphaned_ms = now_ms - round(settings.gc_hours * 3_600_000) - 4 * LONG_MS
     orphans = select(func.count(), func.coalesce(func.sum(blobs.c.size_bytes), 0))
     count, size = c.execute(orphans.where(blobs.c.ref_count == 0, blobs.c.orphaned_at_ms < orphaned_ms)).one()
@@ -240,7 +246,11 @@ def _each(
         yield Finding(check=check, level=Level.WRONG, text=text, remedy=remedy(settings, session_id))
     if len(found) > SHOWN:
         text = f"{len(found) - SHOWN} more sessions like that"
-        yield Finding(check=check, level=Level.WRONG, text=text, remedy=command("longtake", "sessions", "list"))
+        yield Finding(check=check, level=Level.WRONG, text=text, remedy=_list(settings))
+
+
+def _list(settings: Settings) -> str:
+    return command("longtake", "sessions", "list", "--data", settings.data)
 
 
 def _end(settings: Settings, session_id: str) -> str:
