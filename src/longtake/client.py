@@ -116,10 +116,16 @@ class Client:
         return self._get(SessionAnswer, f"/api/sessions/{session_id}")
 
     def sessions(
-        self, *, limit: int = 50, cursor: str | None = None, q: str | None = None, id_prefix: str | None = None
+        self,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        q: str | None = None,
+        id_prefix: str | None = None,
+        trashed: bool = False,
     ) -> SessionsAnswer:
-        """A page of sessions, newest first: of which a text says `q`, whose id begins so."""
-        params = {"limit": limit, "cursor": cursor, "q": q, "id_prefix": id_prefix}
+        """A page of sessions, newest first: of which a text says `q`, whose id begins so, or of those in the trash."""
+        params = {"limit": limit, "cursor": cursor, "q": q, "id_prefix": id_prefix, "trashed": trashed or None}
         return self._get(SessionsAnswer, "/api/sessions", params)
 
     def search(self, q: str, *, limit: int = 50, cursor: str | None = None) -> Page[HitAnswer]:

@@ -51,6 +51,8 @@ def test_a_session_goes_to_the_trash_and_comes_back_and_goes_for_good(folder):
     run = longtake("sessions", "delete", session_id[:8], "--data", "data", cwd=folder)
     assert (run.returncode, run.stdout) == (0, f"{session_id} is in the trash for 24 hours\n")
     assert listed(folder) == []
+    run = longtake("sessions", "list", "--trash", "--data", "data", cwd=folder)
+    assert run.stdout.splitlines()[1].split()[0] == session_id
     run = longtake("sessions", "restore", session_id, "--data", "data", cwd=folder)
     assert (run.returncode, run.stdout) == (0, f"{session_id[:8]} is back: completed\n")
     assert listed(folder) == [session_id]
@@ -89,6 +91,8 @@ def test_what_lies_idle_is_ended_by_command(tmp_path, monkeypatch):
         empty, talked, later = [client.create_session().id for _ in range(3)]
         client.mark(talked, "here", at_ms=0)
         client.delete(later)
+        run = longtake("sessions", "list", "--trash", "--data", "data", "--json", cwd=tmp_path)
+        assert [session["id"] for session in json.loads(run.stdout)["items"]] == [later]
         run = longtake("cleanup", "--data", "data", "--json", cwd=tmp_path)
         assert json.loads(run.stdout) | {"forgotten_answers": 0} == {
             "ended": [talked],

@@ -47,8 +47,8 @@ SHORTEST_ID = 4
 class Library(Protocol):
     """What commands ask of sessions."""
 
-    def newest(self, limit: int) -> list[SessionAnswer]:
-        """The newest sessions."""
+    def newest(self, limit: int, *, trashed: bool = False) -> list[SessionAnswer]:
+        """The newest sessions, or those in the trash."""
 
     def beginning(self, start: str) -> list[str]:
         """The ids that begin so; more than one is enough to know that it is not clear."""
@@ -108,10 +108,11 @@ class Local:
         self.runtime = runtime
         self._views = SessionViews(runtime)
 
-    def newest(self, limit: int) -> list[SessionAnswer]:
-        found, cursor = self.runtime.sessions.page(Filter(), limit=min(limit, MAX_PAGE))
+    def newest(self, limit: int, *, trashed: bool = False) -> list[SessionAnswer]:
+        wanted = Filter(in_trash=trashed)
+        found, cursor = self.runtime.sessions.page(wanted, limit=min(limit, MAX_PAGE))
         while cursor is not None and len(found) < limit:
-            more, cursor = self.runtime.sessions.page(Filter(), limit=min(limit - len(found), MAX_PAGE), cursor=cursor)
+            more, cursor = self.runtime.sessions.page(wanted, limit=min(limit - len(found), MAX_PAGE), cursor=cursor)
             found += more
         return [SessionAnswer.of(session) for session in found]
 
@@ -185,11 +186,11 @@ class Local:
 class Remote(Client):
     """A server."""
 
-    def newest(self, limit: int) -> list[SessionAnswer]:
-        page = self.sessions(limit=min(limit, MAX_PAGE))
+    def newest(self, limit: int, *, trashed: bool = False) -> list[SessionAnswer]:
+        page = self.sessions(limit=min(limit, MAX_PAGE), trashed=trashed)
         found: list[SessionAnswer] = [*page.items]
         while page.next_cursor is not None and len(found) < limit:
-            page = self.sessions(limit=min(limit - len(found), MAX_PAGE), cursor=page.next_cursor)
+            page = self.sessions(limit=min(limit - len(found), MAX_PAGE), cursor=page.next_cursor, trashed=trashed)
             found += page.items
         return found
 

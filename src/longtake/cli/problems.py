@@ -21,7 +21,7 @@ WAYS_OUT = {
     "media_unsupported": "Convert it to FLAC, WAV, MP3, M4A, Ogg or WebM first.",
     "overloaded": "Try again in a moment.",
     "server_unreachable": "Start it with `longtake serve`; `longtake process FILE` needs no server.",
-    "session_not_found": "`longtake sessions list` shows what there is.",
+    "session_not_found": "`longtake sessions list` shows what there is, with `--trash` what was deleted.",
     "speech_model_not_found": "`longtake models list` shows what there is.",
     "storage_failed": "See whether the disk is there and writable, then run it again: nothing is lost.",
     "storage_full": "Make room on the disk, then run it again: nothing is lost.",

@@ -39,6 +39,7 @@ MAX_PRINTED = 20
 @app.command("list", epilog="Example: longtake sessions list --json")
 def list_sessions(
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many at most.")] = 50,
+    trash: Annotated[bool, typer.Option("--trash", help="What lies in the trash, with whole ids.")] = False,
     data: DataOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
@@ -47,13 +48,13 @@ def list_sessions(
     from longtake.cli.library import sessions_of
 
     with sessions_of(data, server) as sessions:
-        found = sessions.newest(limit)
+        found = sessions.newest(limit, trashed=trash)
     if as_json:
         print_json({"items": [session.model_dump(mode="json") for session in found]})
         return
     rows = [
         (
-            session.id[:SHORT_ID],
+            session.id if trash else session.id[:SHORT_ID],
             f"{session.created_at:%Y-%m-%d %H:%M}",
             session.state.value,
             session.processing.value,
