@@ -65,11 +65,13 @@ from longtake.storage.cache import ByteCache
 from longtake.storage.catalog import sessions
 from longtake.storage.collect import Collector
 from longtake.storage.database import Database
-from longtake.storage.disk import Disk, translated
+from longtake.storage.disk import Disk, lately, translated
 from longtake.storage.store import Store
 
 MS_PER_HOUR = 3_600_000
 READERS = 4
+ROOM_KNOWN_S = 0.1
+"""How old what is known of the disk's room may be for who stores segments: far less arrives in it than is reserved."""
 """Downloads of WAV that do not disturb one another."""
 SMALL_BUDGET_BYTES = BUDGET_BYTES // 4
 """PCM kept by who reads forward and seldom twice: mix, speech, playback."""
@@ -237,7 +239,7 @@ class Runtime:
             now_ms=clock,
             new_id=new_id,
             recognise=lambda head: None if (found := sniff(head)) is None else found.mime_type,
-            free_bytes=lambda: disk.free_bytes(settings.data),
+            free_bytes=lately(lambda: disk.free_bytes(settings.data), ROOM_KNOWN_S),
             in_transaction=ingest.in_transaction,
             after_commit=ingest.after_commit,
             limits=Limits(

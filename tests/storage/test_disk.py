@@ -6,7 +6,7 @@ import os
 import pytest
 
 from longtake.model.errors import StorageFailed, StorageFull
-from longtake.storage.disk import IOV_MAX, Disk, storage_error
+from longtake.storage.disk import IOV_MAX, Disk, lately, storage_error
 from tests.storage.disks import StutteringDisk
 
 
@@ -66,3 +66,9 @@ def test_every_call_turns_the_systems_error_into_ours(tmp_path):
 
 def test_free_bytes_are_those_of_the_disk_under_a_folder(tmp_path):
     assert 0 < Disk().free_bytes(tmp_path) <= os.statvfs(tmp_path).f_blocks * os.statvfs(tmp_path).f_frsize
+
+
+def test_what_was_asked_lately_is_not_asked_again():
+    moments, answers = [0.0, 0.09, 0.1, 0.19, 5.0], iter((1, 2, 3))
+    ask = lately(lambda: next(answers), 0.1, lambda: moments.pop(0))
+    assert [ask() for _ in range(5)] == [1, 1, 2, 2, 3]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def translated() -> Iterator[None]:
         yield
     except OSError as error:
         raise storage_error(error) from error
+
+
+def lately(ask: Callable[[], int], within_s: float, now_s: Callable[[], float] = time.monotonic) -> Callable[[], int]:
+    """The same question, put to the system once in a while only; the answer is at most `within_s` old.
+
+    Each such call hands the interpreter to another thread, and then waits until that one gives it back.
+    """
+    last: tuple[float, int] | None = None
+
+    def answer() -> int:
+        nonlocal last
+        now = now_s()
+        if last is None or now - last[0] >= within_s:
+            last = (now, ask())
+        return last[1]
+
+    return answer
 
 
 class Disk:

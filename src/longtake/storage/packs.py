@@ -29,6 +29,7 @@ ROLL_BYTES = 256 << 20
 MAX_HEAD_BYTES = 1 << 16
 READ_BYTES = 1 << 20
 """How much is read at a time."""
+AS_JSON = json.JSONEncoder(separators=(",", ":"))
 ELSEWHERE = "elsewhere"
 """The `body` in a head whose bytes do not follow it."""
 SEGMENT = "segment"
@@ -86,7 +87,7 @@ class PackWriter:
         offsets: list[int] = []
         end = self._end
         for record in records:
-            head = json.dumps(record.head, separators=(",", ":")).encode()
+            head = AS_JSON.encode(record.head).encode()
             size = record.size_bytes
             parts.append(HEADER.pack(MAGIC, len(head), size, zlib.crc32(head)) + head)
             end += HEADER.size + len(head)

@@ -19,6 +19,7 @@ from longtake.model.errors import DatabaseOutdated
 from longtake.storage.blobs import LocalBlobs, StoreName
 from longtake.storage.database import Database
 from longtake.storage.journal import Journal
+from longtake.storage.prepared import run
 
 NAME = "watermark"
 ADVANCE = (
@@ -46,7 +47,7 @@ class Watermark:
         """At the end of a transaction: count it, if anything was appended since the last one."""
         self._pending = (self._blobs.appends, self._blobs.last_pack)
         if self._pending != self._counted:
-            self._commits = int(c.exec_driver_sql(ADVANCE, (self._pending[1],)).scalar_one())
+            self._commits = run(c, ADVANCE, (self._pending[1],)).fetchall()[0][0]
 
     def tell(self) -> None:
         """After its commit: write the count to the file. A disk that refuses is not minded: the file may lag."""

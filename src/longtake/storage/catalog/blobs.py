@@ -9,11 +9,15 @@ from sqlalchemy import Connection, Row, bindparam, case, delete, func, insert, s
 
 from longtake.model.errors import NotFound
 from longtake.storage.blobs import Locator
-from longtake.storage.prepared import Prepared
+from longtake.storage.prepared import Lookup, Prepared
 from longtake.storage.tables import artifacts, blobs, blocks, segments
 
 INSERT = Prepared(insert(blobs))
-LOCATE = select(blobs).where(blobs.c.sha256.in_(bindparam("digests", expanding=True)))
+LOCATE = Lookup(
+    select(blobs.c.sha256, blobs.c.store, blobs.c.key, blobs.c.offset, blobs.c.size_bytes).where(
+        blobs.c.sha256.in_(bindparam("digests", expanding=True))
+    )
+)
 ADD_REFERENCES = (
     update(blobs)
     .where(blobs.c.sha256 == bindparam("digest"))
@@ -37,8 +41,8 @@ RELOCATE = (
 def locate(c: Connection, digests: Sequence[str]) -> dict[str, Locator]:
     """Where some digests lie; those not stored are left out."""
     return {
-        row.sha256: Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes)
-        for row in c.execute(LOCATE, {"digests": digests})
+        sha256: Locator(store=store, key=key, offset=offset, size_bytes=size_bytes)
+        for sha256, store, key, offset, size_bytes in LOCATE.rows(c, digests=digests)
     }
 
 

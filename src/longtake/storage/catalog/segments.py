@@ -13,7 +13,7 @@ from longtake.model.session import LaneStatus, Segment, SegmentStatus, TrackKind
 from longtake.model.timeline import Place
 from longtake.storage.catalog.sessions import decode_cursor, encode_cursor
 from longtake.storage.packs import SEGMENT
-from longtake.storage.prepared import Prepared
+from longtake.storage.prepared import Lookup, Prepared
 from longtake.storage.tables import segments, sessions, tracks
 
 INSERT = Prepared(insert(segments))
@@ -29,7 +29,7 @@ COUNT = Prepared(
     )
 )
 
-ADDRESSES = (
+ADDRESSES = Lookup(
     select(
         tracks.c.id,
         tracks.c.session_id,
@@ -43,12 +43,14 @@ ADDRESSES = (
 )
 
 FIND_AT_ONCE = 32
-FIND = select(segments).where(
+WHICH = (
     segments.c.track_id.in_(bindparam("tracks", expanding=True)),
     segments.c.number.in_(bindparam("numbers", expanding=True)),
 )
 """Every one of these tracks with every one of these numbers. SQLite scans the whole table for `IN` over pairs; this way
 it seeks in the primary key, and so few at once that the superfluous pairs cost nothing."""
+ANY = Lookup(select(segments.c.number).where(*WHICH))
+FIND = select(segments).where(*WHICH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +100,17 @@ def insert_segments(c: Connection, new: Sequence[Segment]) -> None:
 def find_addresses(c: Connection, track_ids: Iterable[str]) -> dict[str, Address]:
     """Those of some tracks that exist."""
     return {
-        row.id: Address(
-            track_id=row.id,
-            session_id=row.session_id,
-            kind=TrackKind(row.kind),
-            state=SessionState(row.state),
-            is_trashed=row.trashed_at_ms is not None,
-            audio_deleted_at_ms=row.audio_deleted_at_ms,
+        track_id: Address(
+            track_id=track_id,
+            session_id=session_id,
+            kind=TrackKind(kind),
+            state=SessionState(state),
+            is_trashed=trashed_at_ms is not None,
+            audio_deleted_at_ms=audio_deleted_at_ms,
         )
-        for row in c.execute(ADDRESSES, {"tracks": list(track_ids)})
+        for track_id, session_id, kind, state, trashed_at_ms, audio_deleted_at_ms in ADDRESSES.rows(
+            c, tracks=list(track_ids)
+        )
     }
 
 
@@ -155,8 +159,9 @@ def find_segments(c: Connection, keys: Iterable[tuple[str, int]]) -> dict[tuple[
     remaining = sorted(wanted)
     while remaining:
         part, remaining = remaining[:FIND_AT_ONCE], remaining[FIND_AT_ONCE:]
-        rows = c.execute(FIND, {"tracks": list({track for track, _ in part}), "numbers": list({n for _, n in part})})
-        found |= {(row.track_id, row.number): segment_of(row) for row in rows}
+        which: dict[str, list[object]] = {"tracks": [*{track for track, _ in part}], "numbers": [*{n for _, n in part}]}
+        if ANY.rows(c, **which):  # mostly there are none
+            found |= {(row.track_id, row.number): segment_of(row) for row in c.execute(FIND, which)}
     return {key: segment for key, segment in found.items() if key in wanted}
 
 
