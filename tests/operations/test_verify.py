@@ -90,7 +90,7 @@ def record(data, kind, n, store="packs"):
 
 def test_a_whole_folder_is_whole(folder):
     found = look(folder)
-    assert (found.damaged, found.unreferenced_files) == ([], [])
+    assert (found.damaged, found.unreferenced_files, found.rowless) == ([], [], [])
     assert found.blobs > 8
     assert found.records > 20
 
@@ -245,6 +245,25 @@ def test_bytes_that_were_moved_meanwhile_are_read_where_they_are_now(folder, who
     assert look(folder, progress=move).damaged == []
     spoil(moved[0], moved[0].stat().st_size - 9)
     assert [damage.index for damage in look(folder).damaged] == [1]
+
+
+def test_a_row_that_was_lost_is_told_and_comes_back_by_a_rebuild(folder, whole):
+    recording = whole[1][0]
+    gone = (segments.c.track_id == recording.tracks[0]) & (segments.c.number == 1)
+    change(folder, delete(segments).where(gone))
+    look(folder, mend=True)  # counters: nothing but this tells of it then
+    assert look(folder).rowless == [f"session {recording.id} track {recording.tracks[0]} segment 1"]
+    run = subprocess.run([BIN, "verify", "--data", folder], capture_output=True, text=True)
+    assert (run.returncode, "longtake rebuild --force" in run.stderr) == (0, True)
+    subprocess.run([BIN, "rebuild", "--force", "--data", folder], check=True, capture_output=True)
+    assert look(folder).rowless == []
+
+
+def test_what_was_deleted_is_not_missed(folder, whole):
+    with running(folder, with_engine=False) as runtime:
+        runtime.deletion.purge(whole[1][0].id)
+        runtime.deletion.delete_audio(whole[1][1].id)
+    assert look(folder).rowless == []
 
 
 def test_every_file_that_nothing_refers_to_is_listed(folder):

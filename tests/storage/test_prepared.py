@@ -36,7 +36,8 @@ def row(n):
 def test_lists_of_any_length_are_looked_up(db, count):
     digests, sizes = [f"{n:064}" for n in range(count)], list(range(7, 50))
     with db.read() as c:
-        assert sorted(SIZES.rows(c, digests=digests, sizes=sizes)) == [(f"{n:064}", n) for n in range(7, min(count, 50))]
+        expected = [(f"{n:064}", n) for n in range(7, min(count, 50))]
+        assert sorted(SIZES.rows(c, digests=digests, sizes=sizes)) == expected
         assert SIZES.rows(c, sizes=[], digests=digests) == []
 
 

@@ -120,6 +120,11 @@ def _print(found: Verified) -> None:
         note(
             f"{len(found.unreferenced_files)} files ({found.unreferenced_bytes} bytes) belong to nothing: `longtake gc`"
         )
+    if found.rowless:
+        note(
+            f"{len(found.rowless)} segments are in the packs and not in the database, like {found.rowless[0]}: a crash "
+            "came before their receipts, or their rows were lost. `longtake rebuild --force` brings them back"
+        )
     if found.torn_tails:
         note(f"{len(found.torn_tails)} packs end in what a crash cut off: it was never acknowledged")
     if not found.damaged:

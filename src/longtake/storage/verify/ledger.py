@@ -18,7 +18,7 @@ from sqlalchemy import Column, ColumnElement, Select, Table, and_, func, or_, se
 from longtake.model.session import SegmentStatus
 from longtake.storage.blobs import IN_PACKS, StoreName
 from longtake.storage.database import Database
-from longtake.storage.packs import ELSEWHERE, SEGMENT, Broken, digest_of, survey
+from longtake.storage.packs import ELSEWHERE, SEGMENT, TOMBSTONES, Broken, digest_of, survey
 from longtake.storage.tables import artifacts, blobs, blocks, segments, sessions, tracks
 from longtake.storage.verify.result import Damage, Verified, What
 
@@ -41,6 +41,7 @@ def check_packs(data: Path, db: Database, found: Verified, began_ms: int) -> Non
                 copies[str(sha256)] = (StoreName.FILES, str(sha256), 0)
     with closing(sqlite3.connect("")) as told:  # on the disk, and gone when it is closed
         told.execute("CREATE TABLE told (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        told.execute("CREATE TABLE stored (track TEXT, number INTEGER, session TEXT, PRIMARY KEY (track, number))")
         for store in IN_PACKS:
             for pack in packs_of(data / store):
                 # One that is gone was collected, its living records lie in a later one; of one that cannot be read,
@@ -55,12 +56,16 @@ def check_packs(data: Path, db: Database, found: Verified, began_ms: int) -> Non
                         head = one.head
                         if store == StoreName.PACKS:
                             told.execute("INSERT OR IGNORE INTO told VALUES (?)", (_name(head),))
+                            if head.get("kind") == SEGMENT and int(str(head["stored_at_ms"])) < began_ms:
+                                address = (head["track"], head["index"], head["session"])
+                                told.execute("INSERT OR IGNORE INTO stored VALUES (?, ?, ?)", address)
                         digest, place = head.get("sha256"), (store, pack.name, one.offset)
                         is_copy = digest in wanted and head.get("body") != ELSEWHERE and store in COPIED
                         if is_copy and digest_of(pack, one.offset, one.size_bytes) == digest:
                             copies[str(digest)] = place
         for damage in _untold(db, lambda name: _is_told(told, name), began_ms):
             found.damaged.append(damage)
+        found.rowless = list(_rowless(db, told))
     found.damaged = [_with_copy(one, copies) for one in found.damaged]
 
 
@@ -107,6 +112,24 @@ def _untold(db: Database, is_told: Callable[[str], bool], began_ms: int) -> Iter
                 start_ms=row["start_ms"],
                 sha256=str(row["sha256"]),
             )
+
+
+def _rowless(db: Database, told: sqlite3.Connection) -> Iterator[str]:
+    """What is stored at an address that no row has: but for a crash between bytes and row, the row was lost."""
+    deleted = " OR ".join(f"id = '{kind} ' || session" for kind in sorted(TOMBSTONES))
+    living = f"SELECT track, number, session FROM stored WHERE NOT EXISTS (SELECT 1 FROM told WHERE {deleted})"  # noqa: S608
+    rows = told.execute(f"{living} ORDER BY track, number")
+    while part := rows.fetchmany(AT_ONCE):
+        which = segments.c.track_id.in_({track for track, _, _ in part})
+        which &= segments.c.number.between(min(n for _, n, _ in part), max(n for _, n, _ in part))
+        with db.read() as c:
+            there = {
+                (row.track_id, row.number)
+                for row in c.execute(select(segments.c.track_id, segments.c.number).where(which))
+            }
+        for track, number, session in part:
+            if (track, number) not in there:
+                yield f"session {session} track {track} segment {number}"
 
 
 def _pages(db: Database, query: Select[Any], key: Column[str]) -> Iterator[dict[str, Any]]:

@@ -51,6 +51,8 @@ class Verified:
     unreferenced_files: list[str] = field(default_factory=list)
     unreferenced_bytes: int = 0
     """In files and packs, of what no row names (any more)."""
+    rowless: list[str] = field(default_factory=list)
+    """Segments that the packs tell of and the database does not know: by name."""
     repaired: int = 0
 
     @property
