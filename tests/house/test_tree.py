@@ -12,6 +12,10 @@ import longtake
 from tests.conftest import ROOT
 
 LINES_MAX = 400
+PAGE_LINES_MAX = 150
+"""Of markup, style and script together, until the web application replaces the page."""
+
+LINE_MAX = 120
 FACE = "src/longtake/__init__.py"
 """The package's own face; every other `__init__.py` is empty."""
 
@@ -45,6 +49,14 @@ def test_no_tracked_file_mentions(what):
 def test_no_source_file_is_longer_than_can_be_read_at_once():
     sizes = {name: len(text_of(name).splitlines()) for name in tracked() if name.endswith((".py", ".html", ".js"))}
     assert {name: size for name, size in sizes.items() if size > LINES_MAX} == {}
+
+
+def test_the_page_stays_plain():
+    server = "src/longtake/server"
+    page = [text_of(f"{server}/{name}") for name in ("page.html", "static/page.css", "static/page.js")]
+    lines = [line for text in page for line in text.splitlines()]
+    assert len(lines) < PAGE_LINES_MAX
+    assert [line for line in lines if len(line) > LINE_MAX] == []
 
 
 def test_packages_are_imported_from_where_a_name_is_defined():
