@@ -93,7 +93,7 @@ async function upload(file) {
   request.open("POST", `/api/imports?name=${encodeURIComponent(file.name)}`);
   request.upload.onprogress = (event) => (bar.value = event.loaded / event.total);
   await (sending = sending.then(() => request.send(file)).then(() => sent));  // one after another
-  if (request.status === 201) return refresh().then(() => li.remove());
+  if (request.status === 201) return void (li.remove(), opened ? refresh() : open(request.response.id));
   const text = `${file.name} was not imported: ${request.response?.detail ?? "the connection was lost"}. `;
   Object.assign(li, { className: "failed", textContent: text, onclick: (event) => event.target !== li && li.remove() });
   li.append(make("button", "Try again", { onclick: () => upload(file) }), make("button", "Dismiss"));

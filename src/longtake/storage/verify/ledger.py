@@ -120,8 +120,8 @@ def _rowless(db: Database, told: sqlite3.Connection) -> Iterator[str]:
     living = f"SELECT track, number, session FROM stored WHERE NOT EXISTS (SELECT 1 FROM told WHERE {deleted})"  # noqa: S608
     rows = told.execute(f"{living} ORDER BY track, number")
     while part := rows.fetchmany(AT_ONCE):
-        which = segments.c.track_id.in_({track for track, _, _ in part})
-        which &= segments.c.number.between(min(n for _, n, _ in part), max(n for _, n, _ in part))
+        near = segments.c.number.between(min(n for _, n, _ in part), max(n for _, n, _ in part))
+        which = segments.c.track_id.in_({track for track, _, _ in part}) & near
         with db.read() as c:
             there = {
                 (row.track_id, row.number)
