@@ -30,10 +30,7 @@ class Ear:
     def info(self, name):
         if name != self.name:
             raise EngineError(f"{name} is not here", code="engine_unavailable", retryable=False)
-        return EngineInfo(
-            name=self.name, model="1", is_draft=False, gives_words=False, gives_confidence=False, languages=("en",),
-            usd_micros_per_minute=0,
-        )  # fmt: skip
+        return EngineInfo(name=self.name, model="1", is_draft=False, languages=("en",))
 
     def speech_probabilities(self, pcm):
         frames = pcm.astype(np.float32).reshape(-1, FRAME)

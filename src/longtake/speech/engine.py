@@ -32,10 +32,7 @@ class EngineInfo:
     name: str
     model: str
     is_draft: bool
-    gives_words: bool
-    gives_confidence: bool
     languages: tuple[str, ...]
-    usd_micros_per_minute: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +53,6 @@ NOTHING = Recognition(text="", words=(), confidence=None)
 
 class SpeechEngine(Protocol):
     """Recognises one utterance at a time; the same samples always give the same result."""
-
-    @property
-    def info(self) -> EngineInfo: ...
 
     def recognise(self, pcm: NDArray[np.int16], language: str | None = None) -> Recognition:
         """Recognise one utterance: (n,) samples, mono at `RATE_HZ`, in a language that `choice` found for it."""

@@ -16,15 +16,7 @@ from numpy.typing import NDArray
 from longtake.model.transcript import Word
 from longtake.speech.engine import NOTHING, PCM, RATE_HZ, EngineInfo, Recognition, mean_confidence
 
-INFO = EngineInfo(
-    name="pocketsphinx",
-    model="en-us",
-    is_draft=True,
-    gives_words=True,
-    gives_confidence=True,
-    languages=("en",),
-    usd_micros_per_minute=0,
-)
+INFO = EngineInfo(name="pocketsphinx", model="en-us", is_draft=True, languages=("en",))
 FRAME_MS = 10
 """The decoder's frame: 100 a second, its default."""
 
@@ -39,10 +31,6 @@ class PocketsphinxEngine:
         import pocketsphinx
 
         self._decoder: Any = pocketsphinx.Decoder(samprate=RATE_HZ, loglevel="FATAL")
-
-    @property
-    def info(self) -> EngineInfo:
-        return INFO
 
     def recognise(self, pcm: NDArray[np.int16], language: str | None = None) -> Recognition:  # noqa: ARG002 - English
         if pcm.size == 0:

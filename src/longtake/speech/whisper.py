@@ -49,10 +49,7 @@ def whisper_info(model_dir: Path) -> EngineInfo:
         name=PREFIX + name,
         model=f"{name} int8",
         is_draft=False,
-        gives_words=True,
-        gives_confidence=True,
         languages=LANGUAGES[: 1 if name.endswith(".en") else max(1, len(config.get("lang_ids", ())))],
-        usd_micros_per_minute=0,
     )
 
 
@@ -68,14 +65,9 @@ class WhisperEngine:
             )
         import faster_whisper
 
-        self._info = whisper_info(model_dir)
         self._model: Any = faster_whisper.WhisperModel(
             str(model_dir), device="cpu", compute_type="int8", cpu_threads=1, num_workers=1, local_files_only=True
         )
-
-    @property
-    def info(self) -> EngineInfo:
-        return self._info
 
     def recognise(self, pcm: NDArray[np.int16], language: str | None = None) -> Recognition:
         segments, _ = self._model.transcribe(

@@ -76,7 +76,7 @@ class SpeechWorker:
         """Recognise one utterance.
 
         Args:
-            engine_name: A name of `engines`.
+            engine_name: A name that `info` knows.
             pcm: (n,) samples, mono at 16 kHz; at most 28 s for Whisper.
             language: What is spoken, if the engine is to be told.
 
@@ -95,10 +95,6 @@ class SpeechWorker:
     def info(self, engine_name: str) -> EngineInfo:
         """What an engine is; `EngineError` (`engine_unavailable`) when it cannot be used here."""
         return models.engine_info(engine_name, self._models_dir)
-
-    def engines(self) -> list[EngineInfo]:
-        """All that can be used now, the best first."""
-        return models.engines(self._models_dir)
 
     def close(self) -> None:
         """End the child; requests that are under way or waiting fail. Closing twice is fine."""
