@@ -1,4 +1,4 @@
-"""How loud a segment is: noise level, peak, silence; gathered while it is decoded, in flat memory."""
+"""How loud a segment is: noise level, silence; gathered while it is decoded, in flat memory."""
 
 from __future__ import annotations
 
@@ -23,12 +23,10 @@ class SegmentStats:
 
     Attributes:
         noise_dbfs: The level that the quietest tenth of all 50 ms frames stays below (RMS).
-        peak_dbfs: The largest sample.
         is_silent: No frame's level exceeds `SILENCE_DBFS`.
     """
 
     noise_dbfs: float
-    peak_dbfs: float
     is_silent: bool
 
 
@@ -39,13 +37,11 @@ class Loudness:
         self._frame = max(1, rate_hz * FRAME_MS // 1000)
         self._histogram = np.zeros(_BINS, np.int64)
         self._rest = np.zeros(0, np.float32)
-        self._peak = 0.0
 
     def add(self, pcm: NDArray[np.float32]) -> None:
         """Take in (channels, n) samples."""
         if not pcm.shape[1]:
             return
-        self._peak = max(self._peak, float(pcm.max()), -float(pcm.min()))
         square = np.square(pcm)
         power = np.concatenate([self._rest, square[0] if len(square) == 1 else square.mean(axis=0)])
         whole = len(power) // self._frame * self._frame
@@ -58,11 +54,7 @@ class Loudness:
         levels = np.cumsum(histogram)
         noise_bin = int(np.searchsorted(levels, NOISE_QUANTILE * levels[-1])) if levels[-1] else 0
         loudest = int(np.flatnonzero(histogram)[-1]) if levels[-1] else 0
-        return SegmentStats(
-            noise_dbfs=_level(noise_bin),
-            peak_dbfs=max(FLOOR_DBFS, round(20 * float(np.log10(max(self._peak, 1e-9))), 1)),
-            is_silent=_level(loudest) <= SILENCE_DBFS,
-        )
+        return SegmentStats(noise_dbfs=_level(noise_bin), is_silent=_level(loudest) <= SILENCE_DBFS)
 
 
 def _histogram(power: NDArray[np.float32]) -> NDArray[np.int64]:
