@@ -53,9 +53,8 @@ class TestExactness:
     def test_a_flac_is_exact(self, sandbox, tmp_path, sample_format, bits):
         pcm = quantised(tone(100_001), bits)
         file = encoded(pcm, container="flac", codec="flac", sample_format=sample_format)
-        heard, decoding = decode(sandbox, source(tmp_path, file, Container.FLAC))
+        heard, _ = decode(sandbox, source(tmp_path, file, Container.FLAC))
         assert np.array_equal(heard, pcm)
-        assert decoding.codec == "flac"
 
     @pytest.mark.parametrize("samples", LENGTHS[1:])
     @pytest.mark.parametrize("name", LOSSY)
@@ -78,7 +77,7 @@ class TestExactness:
         path = DATA / "vorbis.ogg"
         media = MediaSource(path=path, offset=0, size=path.stat().st_size, container=Container.OGG)
         heard, decoding = decode(sandbox, media)
-        assert (heard.shape, decoding.rate_hz, decoding.codec) == ((2, 44_100), 44_100, "vorbis")
+        assert (heard.shape, decoding.rate_hz) == ((2, 44_100), 44_100)
 
     def test_a_range_of_a_pack_is_a_file_of_its_own(self, sandbox, tmp_path):
         pcm = quantised(tone(5000), 16)
@@ -131,7 +130,7 @@ class TestLimits:
         status, status_write = os.pipe()
 
         def take_over():
-            write_json(output_write, HEAD, rate_hz=8000, channels=1, codec="flac")
+            write_json(output_write, HEAD, rate_hz=8000, channels=1)
             with suppress(BrokenPipeError):  # the reader hangs up at the third, perhaps before the fourth is written
                 for _ in range(4):
                     write_message(output_write, SOUND, bytes(4 * 8000))

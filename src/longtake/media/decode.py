@@ -76,7 +76,6 @@ class Decoder:
         self.damage: str | None = None
         self.rate_hz = 0
         self.channels = 0
-        self.codec = ""
         self._resampler: av.AudioResampler | None = None
         self._position = 0
         self._missing = 0  # samples of packets that failed since the last that did not
@@ -143,7 +142,6 @@ class Decoder:
             raise MediaError(f"the audio codec {name} is not allowed", code="media_unsupported")
         codec.thread_count = 1
         codec.options = {"err_detect": "crccheck"}
-        self.codec = codec.name.removesuffix("float").removeprefix("lib")
         return stream
 
     def _frames(self, container: av.container.InputContainer, stream: av.AudioStream) -> Frames:

@@ -159,7 +159,7 @@ class DecodedSegment:
         self._kept_to = 0
         self._loudness: Loudness | None = None
         self._heard = 0
-        self._format: tuple[int, int, str] | None = None
+        self._format: tuple[int, int] | None = None
         self._samples: int | None = None
         self._damage: str | None = None
         self._stats: SegmentStats | None = None
@@ -173,11 +173,6 @@ class DecodedSegment:
     def channels(self) -> int:
         """1 or 2; more are mixed down."""
         return self._ensure_format()[1]
-
-    @property
-    def codec(self) -> str:
-        """The codec's name, as FFmpeg spells it."""
-        return self._ensure_format()[2]
 
     @property
     def samples(self) -> int | None:
@@ -249,7 +244,7 @@ class DecodedSegment:
             self._lock.release()
         return True
 
-    def _ensure_format(self) -> tuple[int, int, str]:
+    def _ensure_format(self) -> tuple[int, int]:
         with self._lock:
             if self._format is None:
                 self._begin()
@@ -262,7 +257,7 @@ class DecodedSegment:
         except MediaError as error:
             error.sha256 = self._sha256
             raise
-        self._format = (decoding.rate_hz, decoding.channels, decoding.codec)
+        self._format = (decoding.rate_hz, decoding.channels)
         if self._samples is None and self._loudness is None:
             self._loudness = Loudness(rate_hz=decoding.rate_hz)
         return decoding

@@ -46,8 +46,6 @@ class Track(Protocol):
     def channels(self) -> int: ...
     @property
     def rate_hz(self) -> int: ...
-    @property
-    def length_samples(self) -> int: ...
     def read(self, from_sample: int, to_sample: int) -> Pcm: ...
 
 
@@ -69,11 +67,6 @@ class Mix:
         first = tracks[0][0]
         self.rate_hz, self.channels = first.rate_hz, first.channels
         self._gains = {role: Envelope(balance, role, rate_hz=self.rate_hz) for role in TrackRole}
-
-    @property
-    def length_samples(self) -> int:
-        """Where the longest track ends."""
-        return max(track.length_samples for track, _ in self._tracks)
 
     def read(self, from_sample: int, to_sample: int) -> Pcm:
         """Samples [from, to) as (channels, to - from), within ±1 if there is more than one track."""

@@ -190,7 +190,6 @@ class Decoding:
         self._closed = False
         self.rate_hz = 0
         self.channels = 0
-        self.codec = ""
         self.damage: str | None = None
         self._samples = 0
 
@@ -209,7 +208,7 @@ class Decoding:
         rate_hz, channels = head.get("rate_hz"), head.get("channels")
         if not (isinstance(rate_hz, int) and MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ and channels in (1, 2)):
             raise self._nonsense()
-        self.rate_hz, self.channels, self.codec = rate_hz, channels, str(head.get("codec"))[:32]
+        self.rate_hz, self.channels = rate_hz, channels
 
     def __iter__(self) -> Self:
         return self

@@ -133,7 +133,7 @@ def decode_to(output: int, decoder: Decoder) -> int:
         head_sent = False
         for pcm in decoder:
             if not head_sent:
-                write_json(output, HEAD, rate_hz=decoder.rate_hz, channels=decoder.channels, codec=decoder.codec)
+                write_json(output, HEAD, rate_hz=decoder.rate_hz, channels=decoder.channels)
                 head_sent = True
             write_message(output, DATA, memoryview(pcm.tobytes()))
         write_json(output, DONE, damage=decoder.damage and decoder.damage[:500])
