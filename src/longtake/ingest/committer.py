@@ -315,9 +315,7 @@ def check_address(addresses: dict[str, Address], track_id: str) -> Address:
     if address is None:
         raise NotFound("track", track_id)
     if address.is_trashed:
-        raise Trashed(
-            f"session {address.session_id} lies in the trash: restore it first", session_id=address.session_id
-        )
+        raise Trashed(address.session_id)
     if address.audio_deleted_at_ms is not None:
         raise AudioDeleted(address.session_id, address.audio_deleted_at_ms)
     return address

@@ -139,6 +139,9 @@ class Trashed(Conflict):
 
     code = "trashed"
 
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+
 
 class AudioDeleted(Rejected):
     """The session's recordings have been deleted: there is no sound, and no more is taken."""

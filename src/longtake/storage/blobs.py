@@ -1,6 +1,6 @@
 """Bytes by digest, behind a locator: small ones in packs, large ones as files.
 
-`Blobs` is the seam that an object store can implement later; `tests/contract/blobs.py` is what it must do.
+`Blobs` is the seam that an object store can implement later; `tests/contract/test_blobs.py` is what it must do.
 Belongs here: bytes and where they lie. Does not: which rows refer to them (`catalog.blobs`).
 """
 
@@ -301,8 +301,6 @@ class LocalBlobs:
                 fd = os.open(self.path(locator), os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError as error:
                 raise NotFound("blob", f"{locator.store}/{locator.key}") from error
-            except OSError as error:
-                raise StorageFailed(f"the disk said: {error.strerror}") from error
             self._open_files[name] = fd
             if len(self._open_files) > MAX_OPEN:
                 os.close(self._open_files.popitem(last=False)[1])

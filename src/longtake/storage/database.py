@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from longtake.model.errors import LongtakeError, StorageFailed, StorageFull, Unavailable
+from longtake.model.errors import StorageFailed, StorageFull, Unavailable
 from longtake.storage import journal, lookups
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,8 +41,6 @@ BROKEN = frozenset(
     }
 )
 """What SQLite says when the disk fails under it, also when the system has mounted it read-only for that."""
-
-
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM})
 """What it says when nothing is broken: another program writes, or there is no memory."""
 
@@ -129,15 +127,12 @@ class Database:
             Unavailable: Another program kept the database locked for too long; nothing was changed.
         """
         with self._lock:
-            try:
-                with self._writer.begin() as connection:
-                    try:
-                        yield connection
-                        self.before_commit(connection)
-                    finally:
-                        journal.forget(connection)
-            except DBAPIError as error:
-                raise (database_error(error) or error) from error
+            with refused(), self._writer.begin() as connection:
+                try:
+                    yield connection
+                    self.before_commit(connection)
+                finally:
+                    journal.forget(connection)
             self.after_commit()
 
     @contextmanager
@@ -165,12 +160,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view; never waits for a writer."""
-        try:
-            with self._readers.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            ours: LongtakeError | None = database_error(error)
-            raise (ours or error) from error
+        with refused(), self._readers.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close all connections; the last one folds the write-ahead log into the file."""

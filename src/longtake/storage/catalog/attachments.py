@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from longtake.model.errors import NotFound
 from longtake.model.session import Segment, Track
 from longtake.storage.blobs import Locator
+from longtake.storage.catalog.blobs import locator_of
 from longtake.storage.catalog.segments import get_segment, segments_of_bytes
 from longtake.storage.catalog.tracks import find_track
 from longtake.storage.tables import artifacts, blobs, blocks, segments
@@ -50,7 +51,7 @@ def get_attachment(c: Connection, attachment_id: str) -> Attachment:
     return Attachment(
         segment=segment,
         track=track,
-        locator=Locator(store=blob.store, key=blob.key, offset=blob.offset, size_bytes=blob.size_bytes),
+        locator=locator_of(blob),
         ref_count=blob.ref_count,
         accessed_at_ms=blob.accessed_at_ms,
     )

@@ -137,6 +137,10 @@ def held_bytes(c: Connection, store: str) -> dict[str, tuple[int, int]]:
     return {row[0]: (row[1], row[2]) for row in c.execute(query.group_by(blobs.c.key))}
 
 
+def locator_of(row: Row[tuple[object, ...]]) -> Locator:
+    """Where the bytes of a row lie."""
+    return Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes)
+
+
 def _orphan(row: Row[tuple[object, ...]]) -> Orphan:
-    at = Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes)
-    return Orphan(sha256=row.sha256, locator=at)
+    return Orphan(sha256=row.sha256, locator=locator_of(row))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select
 
 from longtake.storage.blobs import Locator
-from longtake.storage.catalog.blobs import add_reference, insert_blobs, locate, release_references
+from longtake.storage.catalog.blobs import add_reference, insert_blobs, locate, locator_of, release_references
 from longtake.storage.catalog.sessions import check_recorded, check_there
 from longtake.storage.tables import artifacts, blobs, blocks
 
@@ -134,8 +134,7 @@ def locate_blocks(c: Connection, owner_id: str, numbers: Sequence[int]) -> dict[
             .where(blocks.c.owner_id == owner_id, blocks.c.number.in_(numbers[first : first + LOCATED_AT_ONCE]))
         )
         for row in c.execute(query):
-            at = Locator(store=row.store, key=row.key, offset=row.offset, size_bytes=row.size_bytes)
-            found[row.number] = (_block(row), at)
+            found[row.number] = (_block(row), locator_of(row))
     return found
 
 

@@ -24,8 +24,7 @@ from longtake.model.session import Mode, Participant, ProcessingStatus, Session,
 from longtake.storage.catalog import jobs, tracks
 from longtake.storage.journal import is_noted, note
 from longtake.storage.prepared import Prepared
-from longtake.storage.tables import history, participants, segments, session_tags, sessions
-from longtake.storage.tables import tracks as tracks_table
+from longtake.storage.tables import history, participants, session_tags, sessions
 
 NOTE_ARRIVAL = Prepared(
     update(sessions)
@@ -128,7 +127,7 @@ def open_session(c: Connection, session_id: str) -> Session:
     """Like `get_session`; raises Trashed when it lies in the trash."""
     session = get_session(c, session_id)
     if session.trashed_at_ms is not None:
-        raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+        raise Trashed(session_id)
     return session
 
 
@@ -188,7 +187,7 @@ def open_state(c: Connection, session_id: str) -> SessionState:
     if row is None:
         raise NotFound("session", session_id)
     if row.trashed_at_ms is not None:
-        raise Trashed(f"session {session_id} lies in the trash: restore it first", session_id=session_id)
+        raise Trashed(session_id)
     return SessionState(row.state)
 
 
@@ -215,12 +214,7 @@ def sessions_of_type(c: Connection, recording_type: str, states: Sequence[Sessio
 
 
 def delete_session(c: Connection, session_id: str) -> None:
-    """Remove a session's rows; releasing what they refer to comes first and is not done here."""
-    c.execute(
-        delete(segments).where(
-            segments.c.track_id.in_(select(tracks_table.c.id).where(tracks_table.c.session_id == session_id))
-        )
-    )
+    """Remove a session with all that goes with it; what segments and blocks refer to is not released."""
     c.execute(delete(sessions).where(sessions.c.id == session_id))
     note(c, "session", session_id, session_id)
 
