@@ -203,7 +203,7 @@ def test_a_page_is_read_from_an_index_in_its_order(db, name):
             sort.removeprefix("-"),
             next(iter(wanted.words), None),
             down=sort.startswith("-"),
-            after=None,
+            after=(),
             limit=51,
         )
         compiled = query.compile(dialect=c.dialect, compile_kwargs={"literal_binds": True})

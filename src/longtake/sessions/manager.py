@@ -233,12 +233,12 @@ class Sessions:
             return tracks.get_track(c, track_id, session_id)
 
     def segments(
-        self, session_id: str, *, limit: int = 50, cursor: str | None = None, track_id: str | None = None
+        self, session_id: str, *, limit: int = 50, cursor: str | None = None
     ) -> tuple[list[Segment], str | None]:
         """A page of segments by track and index, and the cursor of the next page."""
         with self._store.db.read() as c:
             sessions.session_state(c, session_id)
-            return segments.list_segments(c, session_id, limit=limit, cursor=cursor, track_id=track_id)
+            return segments.list_segments(c, session_id, limit=limit, cursor=cursor)
 
     def segment(self, session_id: str, track_id: str, index: int) -> Segment:
         """One segment; raises NotFound."""
@@ -280,16 +280,15 @@ class Sessions:
             for track, so_far in zip(sound, covered, strict=True)
         ]
 
-    def set_balance(self, session_id: str, balance: float, *, at_ns: int | None = None) -> Session:
+    def set_balance(self, session_id: str, balance: float) -> Session:
         """Set the mix between microphone (0) and system (1), from now on; after the end everywhere, as a job."""
         if not 0 <= balance <= 1:
             raise Invalid("balance lies between 0 (microphone only) and 1 (system only)")
         with self._store.db.write() as c:
             session = sessions.open_session(c, session_id)
             sessions.check_recorded(c, session_id)
-            from_ns = session.length_ns if at_ns is None else at_ns
-            steps = [(0, balance)]
-            if session.state is not SessionState.COMPLETED and session.length_ns:
+            from_ns, steps = session.length_ns, [(0, balance)]
+            if session.state is not SessionState.COMPLETED and from_ns:
                 steps = [step for step in session.balance if step[0] < from_ns] + [(from_ns, balance)]
             sessions.update_session(c, session_id, balance=[list(step) for step in steps], mix_settled=False)
             job = self._work.enqueue_in(c, session_id) if session.state is SessionState.COMPLETED else None

@@ -10,9 +10,10 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from longtake.model.errors import Invalid, UnknownPhase
-from longtake.model.remarks import Item, ItemKind, Marker, PhaseChange, Written, is_phase, media_now_ms
+from longtake.model.remarks import ORDER, Item, ItemKind, Marker, PhaseChange, Written, is_phase, media_now_ms
 from longtake.sessions.manager import Sessions
 from longtake.storage.catalog import remarks, sessions, transcript
+from longtake.storage.catalog.paging import page_of, position
 from longtake.storage.catalog.remarks import Span
 from longtake.storage.store import Store
 
@@ -66,15 +67,12 @@ class Remarks:
         self, session_id: str, *, limit: int = 50, cursor: str | None = None
     ) -> tuple[list[Marker], str | None]:
         """A page of markers by media time, and the cursor of the next page."""
-        after = None
-        if cursor is not None:
-            at_ms, key = sessions.decode_cursor(cursor, int, str)
-            after = (int(str(at_ms)), list(ItemKind).index(ItemKind.MARKER), str(key))
+        at = position(cursor, int, str)
+        after = None if at is None else (at[0], ORDER[ItemKind.MARKER], at[1])
         with self._store.db.read() as c:
             sessions.session_state(c, session_id)
             found = remarks.list_markers(c, session_id, Span(after=after, limit=limit + 1))
-        last = found[limit - 1] if len(found) > limit else None
-        return found[:limit], None if last is None else sessions.encode_cursor(last.at_ms, last.id)
+        return page_of(found, limit, lambda marker: (marker.at_ms, marker.id))
 
     def set_phase(self, session_id: str, phase: str | None, *, actor: str) -> Phases:
         """Move a session into a phase (None: into none); where it already is nothing happens.
@@ -133,11 +131,7 @@ class Remarks:
         cursor: str | None = None,
     ) -> tuple[list[Item], str | None]:
         """A page of everything that begins in [from_ms, to_ms), by media time, and the cursor of the next page."""
-        after = None
-        if cursor is not None:
-            start, order, key = sessions.decode_cursor(cursor, int, int, str)
-            after = (int(str(start)), int(str(order)), str(key))
-        span = Span(from_ms=from_ms, to_ms=to_ms, after=after, limit=limit + 1)
+        span = Span(from_ms=from_ms, to_ms=to_ms, after=position(cursor, int, int, str), limit=limit + 1)
         wanted = set(kinds or ItemKind)
         gaps = self._gaps(session_id) if ItemKind.GAP in wanted else []
         with self._store.db.read() as c:
@@ -149,8 +143,7 @@ class Remarks:
             if ItemKind.MARKER in wanted:
                 parts.append(remarks.marker_items(c, session_id, span))
         found = list(islice((one for one in merge(*parts, key=_place) if one.kind in wanted), limit + 1))
-        following = sessions.encode_cursor(*found[limit - 1].place) if len(found) > limit else None
-        return found[:limit], following
+        return page_of(found, limit, _place)
 
     def _phases(self, c: Connection, session_id: str) -> Phases:
         session = sessions.get_session(c, session_id)

@@ -10,6 +10,7 @@ from longtake.model.session import Job, speaker_of, voice_of
 from longtake.model.transcript import Entry, Outline
 from longtake.sessions.work import Work
 from longtake.storage.catalog import sessions, tracks, transcript
+from longtake.storage.catalog.paging import page_of, position
 from longtake.storage.store import Store
 
 MAX_TEXT = 100_000
@@ -26,17 +27,11 @@ class Transcripts:
         self, session_id: str, *, limit: int | None = 50, cursor: str | None = None
     ) -> tuple[list[Entry], str | None]:
         """A page of entries by time (all of them without a limit), and the cursor of the next page."""
-        after = None
-        if cursor is not None:
-            start_ms, entry_id = sessions.decode_cursor(cursor, int, str)
-            after = (int(str(start_ms)), str(entry_id))
+        after = position(cursor, int, str)
         with self._store.db.read() as c:
             sessions.session_state(c, session_id)
             found = transcript.list_entries(c, session_id, limit=None if limit is None else limit + 1, after=after)
-        if limit is None or len(found) <= limit:
-            return found, None
-        last = found[limit - 1]
-        return found[:limit], sessions.encode_cursor(last.start_ms, last.id)
+        return (found, None) if limit is None else page_of(found, limit, lambda entry: (entry.start_ms, entry.id))
 
     def append(
         self, session_id: str, speaker: str, text: str, *, start_ms: int | None = None, end_ms: int | None = None

@@ -13,6 +13,7 @@ from longtake.model.errors import JobActive, LongtakeError, Rejected
 from longtake.model.lifecycle import JOB, JobEvent, JobState, SessionState, follow
 from longtake.model.session import Job, Priority, ProcessingStatus, Retried, Segment
 from longtake.storage.catalog import jobs, segments, sessions, tracks
+from longtake.storage.catalog.paging import page_of, position
 from longtake.storage.catalog.reopening import reopen_segment
 from longtake.storage.store import Store
 
@@ -102,16 +103,10 @@ class Work:
         cursor: str | None = None,
     ) -> tuple[list[Job], str | None]:
         """A page of jobs, newest first, and the cursor of the next page."""
-        after = None
-        if cursor is not None:
-            at_ms, job_id = sessions.decode_cursor(cursor, int, str)
-            after = (int(str(at_ms)), str(job_id))
+        after = position(cursor, int, str)
         with self._store.db.read() as c:
             found = jobs.list_jobs(c, session_id=session_id, status=status, limit=limit + 1, after=after)
-        if len(found) <= limit:
-            return found, None
-        last = found[limit - 1]
-        return found[:limit], sessions.encode_cursor(last.created_at_ms, last.id)
+        return page_of(found, limit, lambda job: (job.created_at_ms, job.id))
 
     def queue(self) -> dict[JobState, int]:
         """How many jobs are in each status."""

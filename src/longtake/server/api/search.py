@@ -10,7 +10,7 @@ from longtake.server.api.common import READ, Cursor, Limit, problems
 from longtake.server.routing import ApiRoute, Run
 from longtake.storage import search
 from longtake.storage.catalog import library
-from longtake.storage.catalog.sessions import decode_cursor, encode_cursor
+from longtake.storage.catalog.paging import page_of, position
 from longtake.wire.base import GivenTime, Page, milliseconds, moment
 from longtake.wire.library import HitAnswer, SearchKind, WordAnswer, WordsAnswer
 
@@ -46,14 +46,11 @@ def search_texts(
         since_ms=None if since is None else milliseconds(since),
         until_ms=None if until is None else milliseconds(until),
     )
-    after = None
-    if cursor is not None:
-        score, last = decode_cursor(cursor, float, int)
-        after = (float(str(score)), int(str(last)))
+    after = position(cursor, float, int)
     with run.store.db.read() as c:
         found = search.find(c, search.parse(q), where, limit=limit + 1, after=after)
-    following = encode_cursor(found[limit - 1].score, found[limit - 1].id) if len(found) > limit else None
-    return Page(items=[_hit(one) for one in found[:limit]], next_cursor=following)
+    page, following = page_of(found, limit, lambda one: (one.score, one.id))
+    return Page(items=[_hit(one) for one in page], next_cursor=following)
 
 
 @router.get("/api/tags", dependencies=READ, responses=problems(422))

@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, se
 from longtake.model.errors import Invalid
 from longtake.model.lifecycle import RECORDING, SessionState
 from longtake.model.session import ProcessingStatus, Session
-from longtake.storage.catalog.sessions import decode_cursor, encode_cursor, get_sessions
+from longtake.storage.catalog.paging import LAST, page_of, position
+from longtake.storage.catalog.sessions import get_sessions
 from longtake.storage.search import Query
 from longtake.storage.tables import sessions
 from longtake.storage.tables_lookups import session_words, tallies
@@ -26,8 +27,6 @@ LISTED_IDS = 500
 """Of all sessions that fit, so many ids are told at once."""
 COUNTED = 3000
 """Of a word's sessions, so many are counted to see which word is rare."""
-LAST = "\U0010ffff"
-"""Behind every character that an id has."""
 
 HITS = (
     f"sessions.id IN (SELECT t.session_id FROM {INDEX} i JOIN search_texts t ON t.id = i.rowid "  # noqa: S608 - a constant
@@ -90,20 +89,17 @@ def list_sessions(
 ) -> tuple[list[Session], str | None]:
     """A page of sessions, and where the next page begins."""
     name, down = sort.removeprefix("-"), sort.startswith("-")
-    after = None
-    if cursor is not None:
-        said, value, last = decode_cursor(cursor, str, str if name == "title" else int, str)
-        if said != sort:
-            raise Invalid("the cursor belongs to a list in another order")
-        after = (value, last)
-    rows = _page(c, wanted, name, down=down, after=after, limit=limit + 1)
-    following = encode_cursor(sort.value, rows[limit - 1][0], rows[limit - 1][1]) if len(rows) > limit else None
-    return get_sessions(c, [key for _, key in rows[:limit]]), following
+    said, *after = position(cursor, str, str if name == "title" else int, str) or (sort,)
+    if said != sort:
+        raise Invalid("the cursor belongs to a list in another order")
+    rows = _page(c, wanted, name, down=down, after=tuple(after), limit=limit + 1)
+    page, following = page_of(rows, limit, lambda row: (sort.value, *row))
+    return get_sessions(c, [key for _, key in page]), following
 
 
 def list_ids(c: Connection, wanted: Filter, *, limit: int = LISTED_IDS) -> list[str]:
     """The ids of the newest sessions that fit."""
-    return [key for _, key in _page(c, wanted, "created_at", down=True, after=None, limit=limit)]
+    return [key for _, key in _page(c, wanted, "created_at", down=True, after=(), limit=limit)]
 
 
 def count_active(c: Connection, wanted: Filter) -> int:
@@ -134,7 +130,7 @@ def count_words(c: Connection, kind: str, *, limit: int) -> list[WordCount]:
 
 
 def _page(
-    c: Connection, wanted: Filter, name: str, *, down: bool, after: tuple[object, object] | None, limit: int
+    c: Connection, wanted: Filter, name: str, *, down: bool, after: tuple[object, ...], limit: int
 ) -> list[tuple[Any, str]]:
     """(value of the order, id) of a page. Where several values are wanted of one column, each has a list of its own."""
     driver = _driver(c, wanted, is_sorted=name == "created_at")
@@ -160,7 +156,7 @@ def _select(
     driver: str | None,
     *,
     down: bool,
-    after: tuple[object, object] | None,
+    after: tuple[object, ...],
     limit: int,
 ) -> Select[Any]:
     if driver is None:
@@ -174,9 +170,9 @@ def _select(
         )
         query = query.where(session_words.c.kind == driver, session_words.c.word == wanted.words[driver])
     query = query.where(*_conditions(wanted, value if name == "created_at" else None, driver))
-    if after is not None:
-        position, here = tuple_(*after), tuple_(value, key)
-        query = query.where(here < position if down else here > position)
+    if after:
+        here, there = tuple_(value, key), tuple_(*after)
+        query = query.where(here < there if down else here > there)
     return query.order_by(*((value.desc(), key.desc()) if down else (value, key))).limit(limit)
 
 

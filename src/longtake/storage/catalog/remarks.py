@@ -9,12 +9,10 @@ from sqlalchemy import Connection, Row, Table, delete, func, insert, select, tup
 
 from longtake.model.errors import NotFound
 from longtake.model.remarks import ORDER, Item, ItemKind, Marker, PhaseChange, Written
+from longtake.storage.catalog.paging import LAST
 from longtake.storage.journal import note
 from longtake.storage.tables import entries
 from longtake.storage.tables_remarks import markers, phase_changes, summaries
-
-LAST = "\U0010ffff"
-"""Behind every id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from longtake.model.errors import NotFound
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import LaneStatus, Segment, SegmentStatus, TrackKind, segment_status
 from longtake.model.timeline import Place
-from longtake.storage.catalog.sessions import decode_cursor, encode_cursor
+from longtake.storage.catalog.paging import page_of, position
 from longtake.storage.packs import SEGMENT
 from longtake.storage.prepared import Lookup, Prepared
 from longtake.storage.tables import segments, sessions, tracks
@@ -165,9 +165,9 @@ def find_segments(c: Connection, keys: Iterable[tuple[str, int]]) -> dict[tuple[
     return {key: segment for key, segment in found.items() if key in wanted}
 
 
-def segments_of(c: Connection, track_id: str, first: int = 0) -> list[Segment]:
-    """A track's segments from an index on, in order."""
-    query = select(segments).where(segments.c.track_id == track_id, segments.c.number >= first)
+def segments_of(c: Connection, track_id: str) -> list[Segment]:
+    """All segments of a track, in order."""
+    query = select(segments).where(segments.c.track_id == track_id)
     return [segment_of(row) for row in c.execute(query.order_by(segments.c.number))]
 
 
@@ -211,7 +211,7 @@ def move_segment(c: Connection, track_id: str, index: int, place: Place) -> None
 
 
 def list_segments(
-    c: Connection, session_id: str, *, limit: int, cursor: str | None, track_id: str | None = None
+    c: Connection, session_id: str, *, limit: int, cursor: str | None
 ) -> tuple[list[Segment], str | None]:
     """A page of a session's segments, by track and index, and where the next page begins."""
     query = (
@@ -219,15 +219,11 @@ def list_segments(
         .join(tracks, tracks.c.id == segments.c.track_id)
         .where(tracks.c.session_id == session_id)
     )
-    if track_id is not None:
-        query = query.where(tracks.c.id == track_id)
-    if cursor is not None:
-        number, index = decode_cursor(cursor, int, int)
-        query = query.where(tuple_(tracks.c.number, segments.c.number) > (number, index))
+    if (after := position(cursor, int, int)) is not None:
+        query = query.where(tuple_(tracks.c.number, segments.c.number) > after)
     rows = c.execute(query.order_by(tracks.c.number, segments.c.number).limit(limit + 1)).all()
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return [segment_of(row) for row in rows], encode_cursor(rows[-1].track_number, rows[-1].number) if more else None
+    page, following = page_of(rows, limit, lambda row: (row.track_number, row.number))
+    return [segment_of(row) for row in page], following
 
 
 def failed_segments(c: Connection, session_id: str) -> list[Segment]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Sequence
 
 from sqlalchemy import (
@@ -18,7 +16,7 @@ from sqlalchemy import (
     update,
 )
 
-from longtake.model.errors import AudioDeleted, Invalid, NotFound, Trashed
+from longtake.model.errors import AudioDeleted, NotFound, Trashed
 from longtake.model.lifecycle import SessionState
 from longtake.model.session import Mode, Participant, ProcessingStatus, Session, Transition
 from longtake.storage.catalog import jobs, tracks
@@ -255,25 +253,6 @@ def list_history(c: Connection, session_id: str) -> list[Transition]:
         )
         for row in c.execute(query)
     ]
-
-
-def encode_cursor(*key: object) -> str:
-    """An opaque cursor for a position in a list."""
-    return base64.urlsafe_b64encode(json.dumps(key, separators=(",", ":")).encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str, *types: type) -> list[object]:
-    """The position behind a cursor; raises Invalid if it is none of ours."""
-    try:
-        key: object = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        json.dumps(key, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise Invalid("the cursor is not one that a list gave out") from error
-    if not isinstance(key, list) or [type(part) for part in key] != list(types):
-        raise Invalid("the cursor is not one that this list gave out")
-    if any(isinstance(part, int) and not 0 <= part < 2**63 for part in key):
-        raise Invalid("the cursor holds a number that no list gave out")
-    return key
 
 
 def _hydrate(c: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Session]:
