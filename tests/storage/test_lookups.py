@@ -12,7 +12,8 @@ from longtake.model.session import Job, Mode, Participant, Priority, Session, Tr
 from longtake.model.transcript import Chapter, Entry, Outline, Task
 from longtake.storage import lookups
 from longtake.storage.blobs import Locator
-from longtake.storage.catalog import blobs, jobs, sessions, tracks, transcript
+from longtake.storage.catalog import blobs, jobs, library, sessions, tracks, transcript
+from longtake.storage.catalog.library import WordCount
 from longtake.storage.database import Database
 from longtake.storage.tables import blobs as blobs_table
 from longtake.storage.tables import entries, outlines
@@ -204,10 +205,10 @@ def db(tmp_path_factory):
 @given(st.lists(OPERATIONS, max_size=40))
 def test_whatever_changes_what_is_looked_up_is_what_would_be_made_anew(db, operations):
     with db.write() as c:
-        lookups.rebuild(c)  # whatever an example before this one left
         for session in "abc":
             sessions.delete_session(c, session)
         c.execute(delete(blobs_table))
+        lookups.rebuild(c)  # nothing is left of the example before this one, not even a tally of nothing
         for session in "ab":
             sessions.insert_session(c, new_session(session, ["x"], ["Y"]))
             tracks.insert_track(c, new_track(f"{session}0", session, 0))
@@ -221,6 +222,19 @@ def test_whatever_changes_what_is_looked_up_is_what_would_be_made_anew(db, opera
         assert kept[3] == [(one.id, one.processing, one.length_ns) for one in shown]
         lookups.rebuild(c)
         assert derived(c) == kept
+
+
+def test_words_that_a_session_got_in_the_trash_count_when_it_is_restored(db):
+    with db.write() as c:
+        sessions.delete_session(c, "a")
+        apply(c, ("create", "a", [], []))
+        apply(c, ("trash", "a", True))
+        apply(c, ("tags", "a", ["in the trash"]))
+        apply(c, ("topics", "a", ["nowhere else"]))
+        apply(c, ("trash", "a", False))
+        tags, topics = (library.count_words(c, kind, limit=500) for kind in ("tag", "topic"))
+    assert WordCount(word="in the trash", sessions=1) in tags
+    assert WordCount(word="nowhere else", sessions=1) in topics
 
 
 def test_an_index_that_says_something_else_is_noticed_and_made_anew(db):

@@ -82,12 +82,12 @@ MADE_TEXTS = (
 MADE = "(kind IN ('chapter', 'task') OR (kind = 'summary' AND key = 'made'))"
 
 
+ADDED = "ON CONFLICT (kind, word) DO UPDATE SET count = count + excluded.count, total = total + excluded.total"
+
+
 def _tally(kind: str, word: str, count: str, total: str = "0") -> str:
     """A statement that counts one more or fewer."""
-    return (
-        f"INSERT INTO tallies (kind, word, count, total) VALUES ({kind}, {word}, {count}, {total}) "
-        "ON CONFLICT (kind, word) DO UPDATE SET count = count + excluded.count, total = total + excluded.total"
-    )
+    return f"INSERT INTO tallies (kind, word, count, total) VALUES ({kind}, {word}, {count}, {total}) {ADDED}"
 
 
 def _refresh(session: str) -> str:
@@ -121,11 +121,9 @@ def _session_tally(row: str, sign: str) -> str:
 
 
 def _word_tallies(sign: str) -> str:
-    """All words of a session that goes to the trash, or comes back."""
-    return (
-        f"UPDATE tallies SET count = count {sign} 1 WHERE (kind, word) IN "
-        f"(SELECT kind, word FROM session_words WHERE session_id = new.id AND {TALLIED})"
-    )
+    """All words of a session that goes to the trash, or comes back, perhaps with some that no other has."""
+    words = f"SELECT kind, word, {sign}1, 0 FROM session_words WHERE session_id = new.id AND {TALLIED}"
+    return f"INSERT INTO tallies (kind, word, count, total) {words} {ADDED}"
 
 
 def _trigger(name: str, event: str, body: list[str], when: str | None = None) -> tuple[str, str]:
@@ -190,7 +188,7 @@ TRIGGERS: dict[str, str] = dict(
         _trigger(
             "sessions_restored",
             "AFTER UPDATE OF trashed_at_ms ON sessions",
-            [_session_tally("new", ""), _word_tallies("+")],
+            [_session_tally("new", ""), _word_tallies("")],
             "old.trashed_at_ms IS NOT NULL AND new.trashed_at_ms IS NULL",
         ),
         _trigger(
