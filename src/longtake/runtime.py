@@ -355,7 +355,6 @@ class _Ingest:
         sessions.note_arrivals(c, list(heard), self._store.now_ms())
         for session_id, state in {one.session_id: one.state for one in stored}.items():
             if state is SessionState.COMPLETED:  # a late segment: what is derived from the session is made anew
-                sessions.bump_revision(c, session_id)
                 self._work.enqueue_in(c, session_id)
             elif state is SessionState.INTERRUPTED and session_id in heard:
                 self._recorders.note_segments(c, session_id, [one.segment.track_id for one in stored if one.is_new])

@@ -228,14 +228,13 @@ def test_a_session_without_segments_is_complete_when_its_job_is(runtime):
     assert recording.session().processing is ProcessingStatus.COMPLETED
 
 
-def test_a_late_segment_raises_the_revision_and_reopens_processing(runtime):
+def test_a_late_segment_reopens_processing(runtime):
     recording = finished(runtime, [wav(tone(2.0))])
     heard = []
     unsubscribe = runtime.store.bus.subscribe(lambda event: heard.append((event.session_id, event.name)))
     before = recording.session()
     recording.send(1, wav(tone(2.0)))
     after = recording.session()
-    assert after.revision == before.revision + 1
     assert after.job.id != before.job.id
     recording.finish()
     wait_for(lambda: (recording.id, "job-enqueued") in heard, lambda: heard)

@@ -4,7 +4,7 @@ from longtake.storage.journal import KINDS
 
 MADE_AGAIN = {
     "session": {
-        "last_activity_at_ms", "purged_at_ms", "revision", "mix_settled", "cost_usd_micros", "processing", "length_ns",
+        "last_activity_at_ms", "purged_at_ms", "mix_settled", "cost_usd_micros", "processing", "length_ns",
     },
     "track": {
         "state", "health", "metrics", "error", "permissions", "reported_at_ms", "heard_at_ms", "is_silent",

@@ -298,8 +298,7 @@ class Session:
     """One recording occasion: its metadata, never its content.
 
     `recorded_ms` is how long it was active by the clock, but for the stretch since `active_since_ms`.
-    `balance` are the steps of the mix, each (from_ns, 0 microphone … 1 system). `revision` rises whenever what was
-    recorded changes after the end.
+    `balance` are the steps of the mix, each (from_ns, 0 microphone … 1 system).
     """
 
     id: str
@@ -330,7 +329,6 @@ class Session:
     on_leave: str = "keep"
     expected_segments: int | None = None
     balance: tuple[tuple[int, float], ...] = ((0, 0.5),)
-    revision: int = 0
     mix_settled: bool = True
     cost_usd_micros: int = 0
     participants: tuple[Participant, ...] = ()

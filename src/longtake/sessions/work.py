@@ -200,7 +200,6 @@ class Work:
         if wanted:
             sessions.update_session(c, session_id, mix_settled=False)
         if state is SessionState.COMPLETED:
-            sessions.bump_revision(c, session_id)
             job = self.enqueue_in(c, session_id)
         return Retried(session_id=session_id, segments=len(wanted), job_id=job.id if job else None)
 

@@ -82,7 +82,6 @@ sessions = Table(
     Column("on_leave", String(8), nullable=False),
     Column("expected_segments", Integer),
     Column("balance", JSON, nullable=False),  # steps of the mix: [[from_ns, 0 microphone … 1 system], …]
-    Column("revision", Integer, nullable=False),  # rises when what was recorded changes after the end
     Column("mix_settled", Boolean, nullable=False),  # as on tracks, for the mix
     Column("cost_usd_micros", BigInteger, nullable=False, server_default="0"),  # what engines asked for it so far
     # what follows from its tracks and jobs, for finding and sorting only: kept in step by `storage.lookups`

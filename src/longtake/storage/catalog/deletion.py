@@ -55,7 +55,7 @@ def mark_purged(c: Connection, session_id: str, at_ms: int) -> None:
 
 def mark_audio_deleted(c: Connection, session_id: str, at_ms: int) -> None:
     """From now on a session has no recordings and takes none; its lanes have nothing to do."""
-    update_session(c, session_id, audio_deleted_at_ms=at_ms, mix_settled=True, revision=sessions.c.revision + 1)
+    update_session(c, session_id, audio_deleted_at_ms=at_ms, mix_settled=True)
     _settle(c, session_id)
 
 

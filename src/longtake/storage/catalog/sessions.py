@@ -53,7 +53,6 @@ def insert_session(c: Connection, session: Session) -> None:
             on_leave=session.on_leave,
             expected_segments=session.expected_segments,
             balance=[list(step) for step in session.balance],
-            revision=session.revision,
             mix_settled=session.mix_settled,
         )
     )
@@ -99,11 +98,6 @@ def update_session(c: Connection, session_id: str, **columns: object) -> None:
 def note_arrivals(c: Connection, session_ids: Sequence[str], at_ms: int) -> None:
     """Something was stored in these sessions: they are alive, and their mixes have work."""
     NOTE_ARRIVAL.run(c, [{"session": session_id, "at_ms": at_ms} for session_id in session_ids])
-
-
-def bump_revision(c: Connection, session_id: str) -> None:
-    """What was recorded has changed after the end."""
-    c.execute(update(sessions).where(sessions.c.id == session_id).values(revision=sessions.c.revision + 1))
 
 
 def find_session(c: Connection, session_id: str) -> Session | None:
@@ -299,7 +293,6 @@ def _hydrate(c: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[Ses
             on_leave=row.on_leave,
             expected_segments=row.expected_segments,
             balance=tuple((int(at), float(value)) for at, value in row.balance),
-            revision=row.revision,
             mix_settled=row.mix_settled,
             cost_usd_micros=row.cost_usd_micros,
             participants=tuple(people[row.id]),

@@ -129,7 +129,7 @@ class Records:
             return
         row = {name: value for name, value in json.loads(body).items() if name in table.columns}
         if kind == "session":
-            row = {"last_activity_at_ms": row["created_at_ms"], "mix_settled": False, "revision": 0} | row
+            row = {"last_activity_at_ms": row["created_at_ms"], "mix_settled": False} | row
         elif kind == "track":
             self._own(row["session_id"], row["id"])
             row = {"state": TrackState.IDLE, "health": TrackHealth.HEALTHY, "metrics": {}} | row

@@ -130,7 +130,6 @@ class _Settling:
             "phases": [],
             "on_leave": "keep",
             "balance": [[0, 0.5]],
-            "revision": 0,
             "mix_settled": False,
         }
 

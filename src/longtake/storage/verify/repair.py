@@ -14,7 +14,6 @@ from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.catalog import jobs
 from longtake.storage.catalog.reopening import reopen_healed
 from longtake.storage.catalog.segments import head_of, segment_of
-from longtake.storage.catalog.sessions import bump_revision
 from longtake.storage.database import Database
 from longtake.storage.journal import KINDS, note
 from longtake.storage.packs import ELSEWHERE, Record
@@ -55,11 +54,7 @@ def _use_copy(c: Connection, damage: Damage) -> None:
 
 def _reopen(c: Connection, sha256: str) -> set[str]:
     """Have what failed for want of these bytes processed; returns the sessions that had ended before."""
-    again = reopen_healed(c, [sha256])
-    ended = {session_id for _, session_id, state in again if state is SessionState.COMPLETED}
-    for session_id in ended:
-        bump_revision(c, session_id)
-    return ended
+    return {session_id for _, session_id, state in reopen_healed(c, [sha256]) if state is SessionState.COMPLETED}
 
 
 def _make_anew(c: Connection, damage: Damage, now_ms: int) -> None:
