@@ -8,7 +8,6 @@ to the collector. What was cut off anywhere goes on at the next start.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -23,12 +22,12 @@ from longtake.sessions.work import Work
 from longtake.storage.blobs import StoreName
 from longtake.storage.catalog import deletion as rows
 from longtake.storage.catalog import jobs, sessions
+from longtake.storage.database import unhurried
 from longtake.storage.packs import AUDIO_DELETED, PURGED, Record
 from longtake.storage.store import Store
 
 AT_ONCE = 100
 """Sessions of the trash that are looked for at a time."""
-MAX_REST_S = 0.1
 
 Result = TypeVar("Result")
 
@@ -187,9 +186,6 @@ class Deletion:
             pass
 
     def _step(self, step: Callable[[Connection], Result]) -> Result:
-        """One transaction, and a rest of the same length: whoever waits to store something has his turn."""
-        began = time.monotonic()
-        with self._store.db.write() as c:
-            done = step(c)
-        self._stopping.wait(min(MAX_REST_S, time.monotonic() - began))
-        return done
+        """One transaction, and a rest."""
+        with unhurried(self._store.db.write(), self._stopping) as c:
+            return step(c)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import structlog
@@ -21,12 +20,11 @@ from sqlalchemy import Connection
 from longtake.storage.blobs import LocalBlobs, StoreName
 from longtake.storage.catalog import blobs as blob_rows
 from longtake.storage.compact import Compactor
-from longtake.storage.database import Database
+from longtake.storage.database import Database, unhurried
 
 AT_ONCE = 250
 ROUND = 50_000
 """Orphans that are compared with all rows at a time."""
-MAX_REST_S = 0.1
 
 log = structlog.get_logger()
 
@@ -89,13 +87,9 @@ class Collector:
         with self._lock:
             pass
 
-    @contextmanager
-    def step(self, *, unchecked: bool = False) -> Iterator[Connection]:
-        """One transaction, and a rest of the same length: whoever waits to store something has his turn."""
-        began = time.monotonic()
-        with self._db.write_unchecked() if unchecked else self._db.write() as c:
-            yield c
-        self._stopping.wait(min(MAX_REST_S, time.monotonic() - began))
+    def step(self, *, unchecked: bool = False) -> AbstractContextManager[Connection]:
+        """One transaction, in which references between tables may be unchecked, and a rest."""
+        return unhurried(self._db.write_unchecked() if unchecked else self._db.write(), self._stopping)
 
     def _orphans(self, before_ms: int, dry_run: bool) -> tuple[dict[str, int], int]:
         """Remove rows of bytes, and the files of those that are files: digest → size, and what the disk got back."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ MIGRATING = threading.Lock()
 """Alembic keeps the migration that runs in its own module: one at a time in a process."""
 CACHE_KIB = 2048
 """Of each connection, of which there may be many: a larger one makes memory grow with the database, nothing faster."""
+MAX_REST_S = 0.1
+"""The longest rest between the transactions of long work."""
 PRIMARY_CODE = 0xFF
 """Of SQLite's extended result codes: the byte that is the plain one."""
 
@@ -168,6 +171,15 @@ class Database:
         self._readers.dispose()
         with self._lock:
             self._writer.dispose()
+
+
+@contextmanager
+def unhurried(transaction: AbstractContextManager[Connection], stopping: threading.Event) -> Iterator[Connection]:
+    """One of many transactions, and a rest of the same length: whoever waits to store something has his turn."""
+    began = time.monotonic()
+    with transaction as c:
+        yield c
+    stopping.wait(min(MAX_REST_S, time.monotonic() - began))
 
 
 def alembic_config(connection: Connection) -> Config:
