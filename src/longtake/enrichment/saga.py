@@ -111,9 +111,14 @@ class Saga:
         """Raise Cancelled when a job is no longer to run."""
         if self._stopping.is_set():
             raise Cancelled("the process is asked to end")
+        self._running(job)
+
+    def _running(self, job: Job) -> Job:
+        """A job as it is now; raises Cancelled when it does not run under its claim any more."""
         now = self._get(job.id)
         if now.status is not JobState.PROCESSING or now.claims != job.claims:
             raise Cancelled(f"job {job.id} was cancelled")
+        return now
 
     def _get(self, job_id: str) -> Job:
         """A job; raises Cancelled when it went with its session."""
@@ -126,10 +131,10 @@ class Saga:
     def _is_over(self, job: Job) -> bool:
         """Whether somebody cancelled or deleted it: whatever went wrong, went wrong for that."""
         try:
-            now = self._get(job.id)
+            self._running(job)
         except Cancelled:
             return True
-        return now.status is not JobState.PROCESSING or now.claims != job.claims
+        return False
 
     def _claim(self, job: Job) -> bool:
         with self._store.db.write() as c:
@@ -152,9 +157,7 @@ class Saga:
         low, high = PERCENT[stage]
         percent = low + int((high - low) * part)
         columns: dict[str, object] = {"stage": stage.value, "substage": substage, "progress": percent}
-        now = self._get(job.id)
-        if now.status is not JobState.PROCESSING or now.claims != job.claims:
-            raise Cancelled(f"job {job.id} was cancelled")
+        now = self._running(job)
         if (now.stage, now.substage, now.progress) == (stage.value, substage, percent):
             return
         with self._store.db.write() as c:
