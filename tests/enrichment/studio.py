@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 
+from longtake.enrichment.cost import Prices
 from longtake.enrichment.lanes.media import MediaLane
 from longtake.enrichment.lanes.speech import SpeechLane
 from longtake.enrichment.lanes.timelines import Timelines
@@ -63,7 +64,8 @@ class Studio:
         timelines = Timelines(store)
         pcm = DecodedSegments(self._sandbox, Sources(store))
         self.media = MediaLane(store, timelines, pcm, self.stopping)
-        self.speech = SpeechLane(store, timelines, pcm, self.ear, lambda: engine, self.stopping)  # type: ignore[arg-type]
+        told_nothing = Prices({}), lambda _: None
+        self.speech = SpeechLane(store, timelines, pcm, self.ear, lambda: engine, self.stopping, *told_nothing)  # type: ignore[arg-type]
 
     def send(self, *indices):
         for index in indices:

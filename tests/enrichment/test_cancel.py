@@ -69,7 +69,7 @@ def cancelled(runtime, recording):
 def stays_cancelled(runtime, recording):
     """Whether nothing happens to a cancelled job any more."""
     before = recording.job()
-    runtime.lanes.wake()
+    runtime.store.bus.publish("work", recording.id)
     time.sleep(0.3)
     return recording.job() == before
 

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from longtake.enrichment.cost import Prices
 from longtake.enrichment.lanes.media import MediaLane
 from longtake.enrichment.lanes.speech import SpeechLane
 from longtake.enrichment.lanes.timelines import Timelines
@@ -118,7 +119,8 @@ class Studio:
             timelines = Timelines(store)
             pcm = DecodedSegments(sandbox, Sources(store))
             media = MediaLane(store, timelines, pcm, stopping)
-            speech = SpeechLane(store, timelines, pcm, worker, lambda: "whisper:tiny", stopping)
+            told_nothing = Prices({}), lambda _: None
+            speech = SpeechLane(store, timelines, pcm, worker, lambda: "whisper:tiny", stopping, *told_nothing)
             while not stopping.is_set() and not self.is_settled():
                 media.run(track)
                 if self.recording.session().tracks[0].media_settled:  # else more may be heard than is counted

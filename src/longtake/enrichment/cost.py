@@ -12,10 +12,6 @@ from dataclasses import dataclass
 MICROS = 1_000_000
 HOUR_NS = 3_600_000_000_000
 
-USD_PER_HOUR: Mapping[str, float] = {}
-"""List prices of engines that are paid for, by name, each with its source beside it. No such engine is built in yet;
-the setting `cost_per_hour_usd` adds to this table and goes before it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unheard:
@@ -28,9 +24,9 @@ class Unheard:
 class Prices:
     """What engines ask for an hour of sound."""
 
-    def __init__(self, usd_per_hour: Mapping[str, float] | None = None) -> None:
-        """`usd_per_hour` goes before the list prices; what is named in neither is free."""
-        self._usd_per_hour = {**USD_PER_HOUR, **(usd_per_hour or {})}
+    def __init__(self, usd_per_hour: Mapping[str, float]) -> None:
+        """`usd_per_hour` is by name; what is not in it is free."""
+        self._usd_per_hour = usd_per_hour
 
     def is_paid(self, engine: str) -> bool:
         """Whether an engine asks for anything at all."""

@@ -100,10 +100,6 @@ class Lanes:
         """Whether work is still being started."""
         return self._thread.is_alive()
 
-    def wake(self) -> None:
-        """Look at the rows now."""
-        self._wake.set()
-
     def wait(self, timeout_s: float) -> None:
         """Return when a lane has finished a run, or after a time."""
         with self._changed:

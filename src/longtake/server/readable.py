@@ -29,7 +29,6 @@ def send_readable(
     limiter: CapacityLimiter,
     *,
     file_name: str | None = None,
-    cache: str = CACHED,
 ) -> Response:
     """An answer with all of it, the part that is asked for, or nothing when the client has it.
 
@@ -43,7 +42,7 @@ def send_readable(
     etag = f'"{readable.etag}"'
     if not _is_meant(request.headers.get("if-match"), etag):
         raise Changed(f"it is {etag} now: begin again, what was read before is of other bytes", etag=etag)
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": cache}
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": CACHED}
     if file_name is not None:
         headers["Content-Disposition"] = disposition(file_name)
     if is_known(request.headers.get("if-none-match"), etag):

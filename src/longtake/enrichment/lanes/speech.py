@@ -81,8 +81,8 @@ class SpeechLane:
         worker: SpeechWorker,
         default_engine: Callable[[], str],
         stopping: threading.Event,
-        prices: Prices | None = None,
-        language_for: Callable[[str], str | None] = lambda _: None,
+        prices: Prices,
+        language_for: Callable[[str], str | None],
     ) -> None:
         self._store = store
         self._timelines = timelines
@@ -90,7 +90,7 @@ class SpeechLane:
         self._worker = worker
         self._default_engine = default_engine
         self._language_for = language_for
-        self._prices = prices or Prices()
+        self._prices = prices
         self._stopping = stopping
 
     def run(self, track_id: str) -> bool:

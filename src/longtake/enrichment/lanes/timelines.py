@@ -74,11 +74,6 @@ class Timeline:
         self._checked: dict[str, tuple[object, int]] = {}
         self._version = 0
 
-    def placed(self) -> list[Placed]:
-        """All segments, by index."""
-        with self._lock:
-            return [known.placed for known in self._known]
-
     def around(self, from_ns: int, to_ns: int) -> list[Placed]:
         """The segments that touch a stretch, by index, with a second on either side."""
         low, high = from_ns - NS_PER_S, to_ns + NS_PER_S
