@@ -37,11 +37,6 @@ from longtake.storage.triggers import (
 )
 
 
-def is_ours(name: str | None, kind: str, _parent: object) -> bool:
-    """For Alembic's comparisons: whether something is declared in `tables`, and no part of the index."""
-    return kind != "table" or name is None or not name.startswith(INDEX)
-
-
 def ensure(c: Connection) -> None:
     """Within a transaction: have the triggers and the index stand; if they did not, make all that is derived anew."""
     rows = c.exec_driver_sql(
