@@ -128,17 +128,33 @@ def talk(jfk):
     return np.concatenate(parts)
 
 
-@pytest.mark.parametrize("step_s", [0.5, 2.0, 7.3, 30.0])
-def test_real_speech_is_cut_the_same_in_any_steps(talk, step_s):
-    detector = Silero()
+@pytest.fixture(scope="module")
+def detector():
+    """The network, which is not asked twice about the same samples: it would say the same."""
+    silero, known = Silero(), {}
 
+    def rate(pcm):
+        key = pcm.tobytes()
+        if key not in known:
+            known[key] = silero(pcm)
+        return known[key]
+
+    return rate
+
+
+def test_the_detector_says_the_same_about_the_same_samples(jfk):
+    silero = Silero()
+    assert np.array_equal(silero(jfk), silero(jfk))
+
+
+@pytest.mark.parametrize("step_s", [0.5, 2.0, 7.3, 30.0])
+def test_real_speech_is_cut_the_same_in_any_steps(talk, detector, step_s):
     steps = range(0, talk.size, round(step_s * 16_000))
 
     assert in_steps(talk, steps, detector) == in_one(talk, detector)
 
 
-def test_real_speech_changed_in_the_middle_is_cut_like_new(talk):
-    detector = Silero()
+def test_real_speech_changed_in_the_middle_is_cut_like_new(talk, detector):
     cuts, cursor = cutter_of(talk, detector).cut(0, talk.size, True)
     new = talk.copy()
     new[30 * 16_000 : 33 * 16_000] = 0
