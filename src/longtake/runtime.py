@@ -19,8 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection
-
+from longtake.enrichment.arrivals import Arrivals
 from longtake.enrichment.cost import Prices
 from longtake.enrichment.engine import Engine
 from longtake.enrichment.files import Files
@@ -35,24 +34,22 @@ from longtake.enrichment.saga import Saga
 from longtake.enrichment.sources import Sources
 from longtake.enrichment.stages import Stage, Stages
 from longtake.events import Bus
-from longtake.ingest.committer import Stored
 from longtake.ingest.receiver import Limits, Receiver
 from longtake.media.decoded import BUDGET_BYTES, Decoders
 from longtake.media.probe import sniff
 from longtake.media.sandbox import Sandbox
 from longtake.media.sandbox_wire import Limits as DecodeLimits
 from longtake.model.errors import DataFolderInUse
-from longtake.model.lifecycle import SessionState
 from longtake.sessions.attachments import Attachments
 from longtake.sessions.deletion import Deletion
-from longtake.sessions.health import Watch
+from longtake.sessions.health import Patience, Watch
 from longtake.sessions.imports import Imports
 from longtake.sessions.lifecycle import Lifecycle
 from longtake.sessions.manager import Sessions
 from longtake.sessions.recorders import Recorders
 from longtake.sessions.remarks import Remarks
 from longtake.sessions.room import Room
-from longtake.sessions.rounds import Rounds, looked_after
+from longtake.sessions.rounds import TICK_S, Rounds
 from longtake.sessions.transcripts import Transcripts
 from longtake.sessions.upkeep import Upkeep
 from longtake.sessions.work import Work
@@ -62,7 +59,6 @@ from longtake.speech.worker import SpeechWorker
 from longtake.storage import watermark
 from longtake.storage.blobs import LocalBlobs
 from longtake.storage.cache import ByteCache
-from longtake.storage.catalog import sessions
 from longtake.storage.collect import Collector
 from longtake.storage.database import Database
 from longtake.storage.disk import Disk, lately, translated
@@ -229,10 +225,10 @@ class Runtime:
         sandbox = Sandbox(DecodeLimits(stall_s=settings.decode_timeout_s))
         decoders = Decoders(sandbox, Sources(store))
         closing.callback(decoders.close)
-        watch, upkeep, rounds = looked_after(settings, store, work, lifecycle, chores, decoders.release_unused)
+        watch, upkeep, rounds = _looked_after(settings, store, work, lifecycle, chores, decoders.release_unused)
         playback = Playback(store, [decoders.add(SMALL_BUDGET_BYTES // READERS) for _ in range(READERS)])
         lanes, saga, engine, speech = _processing(settings, store, decoders, choice, closing)
-        ingest = _Ingest(store, work, lifecycle, recorders)
+        arrivals = Arrivals(store, work, lifecycle, recorders)
         receiver = Receiver(
             db,
             local,
@@ -240,8 +236,8 @@ class Runtime:
             new_id=new_id,
             recognise=lambda head: None if (found := sniff(head)) is None else found.mime_type,
             free_bytes=lately(lambda: disk.free_bytes(settings.data), ROOM_KNOWN_S),
-            in_transaction=ingest.in_transaction,
-            after_commit=ingest.after_commit,
+            in_transaction=arrivals.in_transaction,
+            after_commit=arrivals.after_commit,
             limits=Limits(
                 segment_bytes=settings.max_segment_bytes,
                 queue_bytes=settings.max_queued_bytes,
@@ -341,28 +337,36 @@ def _processing(
     return lanes, saga, engine, speech
 
 
-class _Ingest:
-    """What follows from a stored segment: in the same transaction what is stale, after it who is told."""
+def _looked_after(
+    settings: Settings,
+    store: Store,
+    work: Work,
+    lifecycle: Lifecycle,
+    chores: Sequence[Callable[[], object]],
+    release_unused: Callable[[], object],
+) -> tuple[Watch, Upkeep, Rounds]:
+    """The watch (which releases what is unused, too), the clean-up (which does the chores, too) and the threads that
+    make them happen, by the settings."""
+    degraded_ms, interrupted_ms = round(1000 * settings.degraded_after_s), round(1000 * settings.interrupted_after_s)
+    watch = Watch(store, lifecycle, Patience(degraded_ms=degraded_ms, interrupted_ms=interrupted_ms))
+    upkeep = Upkeep(
+        store,
+        work,
+        lifecycle,
+        idle_ms=round(settings.idle_hours * MS_PER_HOUR),
+        waiting_ms=round(settings.waiting_minutes * 60_000),
+        chores=chores,
+    )
 
-    def __init__(self, store: Store, work: Work, lifecycle: Lifecycle, recorders: Recorders) -> None:
-        self._store = store
-        self._work = work
-        self._lifecycle = lifecycle
-        self._recorders = recorders
+    def look() -> None:
+        release_unused()
+        watch.look()
 
-    def in_transaction(self, c: Connection, stored: Sequence[Stored]) -> None:
-        heard = {one.session_id: one.state for one in stored if one.is_new}
-        sessions.note_arrivals(c, list(heard), self._store.now_ms())
-        for session_id, state in {one.session_id: one.state for one in stored}.items():
-            if state is SessionState.COMPLETED:  # a late segment: what is derived from the session is made anew
-                self._work.enqueue_in(c, session_id)
-            elif state is SessionState.INTERRUPTED and session_id in heard:
-                self._recorders.note_segments(c, session_id, [one.segment.track_id for one in stored if one.is_new])
-
-    def after_commit(self, stored: Sequence[Stored]) -> None:
-        for session_id, state in {one.session_id: one.state for one in stored}.items():
-            self._store.bus.publish("work", session_id)
-            if state is SessionState.COMPLETED:
-                self._work.announce_active(session_id)
-            elif state is SessionState.INTERRUPTED:
-                self._lifecycle.publish_state(session_id)
+    rounds = Rounds(
+        look,
+        upkeep.clean_up,
+        now_ms=store.now_ms,
+        tick_s=min(TICK_S, degraded_ms / 6000, interrupted_ms / 6000),
+        cleanup_every_ms=round(1000 * settings.cleanup_every_s),
+    )
+    return watch, upkeep, rounds

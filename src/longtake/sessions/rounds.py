@@ -6,16 +6,9 @@ Apart, because a clean-up may take minutes, and recorders are missed within seco
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
-
-from longtake.sessions.health import Patience, Watch
-from longtake.sessions.lifecycle import Lifecycle
-from longtake.sessions.upkeep import Upkeep
-from longtake.sessions.work import Work
-from longtake.settings import Settings
-from longtake.storage.store import Store
 
 TICK_S = 5.0
 """How often, at the least, somebody looks whether recorders are still there."""
@@ -78,38 +71,3 @@ class Rounds:
         if now_ms >= self._due_ms or self._due_ms > now_ms + self._every_ms + FIRST_MS:  # or the clock was set back
             self._due_ms = now_ms + self._every_ms
             self._clean_up()
-
-
-def looked_after(
-    settings: Settings,
-    store: Store,
-    work: Work,
-    lifecycle: Lifecycle,
-    chores: Sequence[Callable[[], object]],
-    release_unused: Callable[[], object],
-) -> tuple[Watch, Upkeep, Rounds]:
-    """The watch (which releases what is unused, too), the clean-up (which does the chores, too) and the threads that
-    make them happen, by the settings."""
-    degraded_ms, interrupted_ms = round(1000 * settings.degraded_after_s), round(1000 * settings.interrupted_after_s)
-    watch = Watch(store, lifecycle, Patience(degraded_ms=degraded_ms, interrupted_ms=interrupted_ms))
-    upkeep = Upkeep(
-        store,
-        work,
-        lifecycle,
-        idle_ms=round(settings.idle_hours * 3_600_000),
-        waiting_ms=round(settings.waiting_minutes * 60_000),
-        chores=chores,
-    )
-
-    def look() -> None:
-        release_unused()
-        watch.look()
-
-    rounds = Rounds(
-        look,
-        upkeep.clean_up,
-        now_ms=store.now_ms,
-        tick_s=min(TICK_S, degraded_ms / 6000, interrupted_ms / 6000),
-        cleanup_every_ms=round(1000 * settings.cleanup_every_s),
-    )
-    return watch, upkeep, rounds
