@@ -129,7 +129,7 @@ class Depot:
             peaks=b"",
         )
         with self.blobs.appended("derived", [record]) as [locator], self.db.write() as c:
-            derived.put_block(c, session_id, block, locator, self.clock())
+            derived.put_blocks(c, session_id, [(block, locator)], self.clock())
 
     def make_artifact(self, session_id: str, file_type: str, data: bytes) -> None:
         """As a file that was asked for is kept."""

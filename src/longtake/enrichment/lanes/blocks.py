@@ -121,8 +121,8 @@ def _store_blocks(
     ]
     with store.blobs.appended(StoreName.DERIVED, records) as locators, store.db.write() as c:
         have = derived.block_keys(c, owner_id, batch[0][0].number, batch[-1][0].number + 1)
-        for (one, made), sha256, locator in zip(batch, digests, locators, strict=True):
-            block = derived.Block(
+        blocks = [
+            derived.Block(
                 owner_id=owner_id,
                 number=one.number,
                 revision=have[one.number][0] + 1 if one.number in have else 1,
@@ -134,4 +134,6 @@ def _store_blocks(
                 frame_sizes=made.sizes.astype(">u2").tobytes(),
                 peaks=made.peaks,
             )
-            derived.put_block(c, session_id, block, locator, store.now_ms())
+            for (one, made), sha256 in zip(batch, digests, strict=True)
+        ]
+        derived.put_blocks(c, session_id, list(zip(blocks, locators, strict=True)), store.now_ms())

@@ -74,9 +74,11 @@ class MixLane:
                 return False
             with self._store.db.write() as c:
                 located = derived.locate_blocks(c, part.track.id, stale[first : first + 100])
-                for number, (block, locator) in located.items():
-                    copy = replace(block, owner_id=session.id, revision=revisions[number] + 1)
-                    derived.put_block(c, session.id, copy, locator, self._store.now_ms())
+                copies = [
+                    (replace(block, owner_id=session.id, revision=revisions[number] + 1), locator)
+                    for number, (block, locator) in located.items()
+                ]
+                derived.put_blocks(c, session.id, copies, self._store.now_ms())
         return True
 
     def _encode(self, session: Session, parts: list[Part], is_final: bool, turn: Turn) -> bool:

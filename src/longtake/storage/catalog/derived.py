@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select
 
 from longtake.storage.blobs import Locator
-from longtake.storage.catalog.blobs import add_reference, insert_blobs, locate, locator_of, release_references
+from longtake.storage.catalog.blobs import (
+    add_reference,
+    add_references,
+    insert_blobs,
+    locate,
+    locator_of,
+    release_references,
+)
 from longtake.storage.catalog.sessions import check_recorded, check_there
+from longtake.storage.prepared import Prepared
 from longtake.storage.tables import artifacts, blobs, blocks
+
+INSERT = Prepared(insert(blocks))
 
 TEXTS = frozenset(
     {"transcript", "srt", "vtt", "json", "analysis", "report", "report_html", "report_pdf", "notes", "log"}
@@ -54,37 +64,26 @@ class Artifact:
     made_at_ms: int
 
 
-def put_block(c: Connection, session_id: str, block: Block, locator: Locator, at_ms: int) -> None:
-    """Store a block in place of its earlier revision; the bytes are stored already, at `locator`.
+def put_blocks(c: Connection, session_id: str, made: Sequence[tuple[Block, Locator]], at_ms: int) -> None:
+    """Store blocks of one owner in place of their earlier revisions; the bytes are stored already, at the locators.
 
     Raises:
         NotFound, AudioDeleted: The session, or what was recorded, has been deleted.
     """
     check_recorded(c, session_id)
-    old = c.execute(
-        select(blocks.c.sha256).where(blocks.c.owner_id == block.owner_id, blocks.c.number == block.number)
-    ).scalar()
-    if block.sha256 not in locate(c, [block.sha256]):
-        insert_blobs(c, {block.sha256: locator})
-    c.execute(delete(blocks).where(blocks.c.owner_id == block.owner_id, blocks.c.number == block.number))
-    c.execute(
-        insert(blocks).values(
-            owner_id=block.owner_id,
-            number=block.number,
-            session_id=session_id,
-            revision=block.revision,
-            made_from=block.made_from,
-            sha256=block.sha256,
-            size_bytes=block.size_bytes,
-            samples=block.samples,
-            channels=block.channels,
-            frame_sizes=block.frame_sizes,
-            peaks=block.peaks,
-        )
-    )
-    add_reference(c, block.sha256)
-    if old is not None:
-        release_references(c, {old: 1}, at_ms)
+    if not made:
+        return
+    owner_id, numbers = made[0][0].owner_id, [block.number for block, _ in made]
+    where = (blocks.c.owner_id == owner_id, blocks.c.number.in_(numbers))
+    released = Counter(c.execute(select(blocks.c.sha256).where(*where)).scalars())
+    if released:
+        c.execute(delete(blocks).where(*where))
+    used = Counter(block.sha256 for block, _ in made)
+    known = locate(c, list(used))
+    insert_blobs(c, {block.sha256: locator for block, locator in made if block.sha256 not in known})
+    INSERT.run(c, [asdict(block) | {"session_id": session_id} for block, _ in made])
+    add_references(c, used)
+    release_references(c, released, at_ms)
 
 
 def drop_blocks(c: Connection, owner_id: str, from_number: int, at_ms: int) -> None:

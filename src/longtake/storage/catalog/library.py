@@ -191,13 +191,12 @@ def _driver(c: Connection, wanted: Filter, *, is_sorted: bool) -> str | None:
         some = select(session_words.c.session_id).where(session_words.c.kind == kind, session_words.c.word == word)
         counts[kind] = c.execute(select(func.count()).select_from(some.limit(COUNTED).subquery())).scalar_one()
     rarest = min(counts, key=lambda kind: counts[kind])
-    if counts[rarest] < COUNTED:
-        return rarest
     if not is_sorted:
-        return None
+        return rarest if counts[rarest] < COUNTED else None
     if wanted.processing:  # which then comes before the state
         wanted = replace(wanted, states=())
-    return None if (wanted.states or wanted.processing) and _count_alike(c, wanted) < COUNTED else rarest
+    is_narrower = (wanted.states or wanted.processing) and _count_alike(c, wanted) < counts[rarest]
+    return None if is_narrower else rarest
 
 
 def _count_alike(c: Connection, wanted: Filter) -> int:
