@@ -50,7 +50,8 @@ WHO = " UNION ".join(
     )
 )
 """A person is found by id and by name; a device by what it created, whom it records for and what it records."""
-TALLIED = "kind IN ('tag', 'topic')"
+TALLIED_KINDS = ("tag", "topic")
+TALLIED = f"kind IN {TALLIED_KINDS}"
 
 TEXT_COLUMNS = "(session_id, kind, key, at_ms, start_ms, head, body)"
 SESSION_TEXT = (

@@ -21,7 +21,7 @@ from longtake.storage.catalog.sessions import get_sessions
 from longtake.storage.search import Query
 from longtake.storage.tables import sessions
 from longtake.storage.tables_lookups import session_words, tallies
-from longtake.storage.triggers import INDEX
+from longtake.storage.triggers import INDEX, TALLIED_KINDS
 
 LISTED_IDS = 500
 """Of all sessions that fit, so many ids are told at once."""
@@ -186,10 +186,7 @@ def _driver(c: Connection, wanted: Filter, *, is_sorted: bool) -> str | None:
     """
     if not wanted.words or wanted.in_trash:
         return None
-    counts = {}
-    for kind, word in wanted.words.items():
-        some = select(session_words.c.session_id).where(session_words.c.kind == kind, session_words.c.word == word)
-        counts[kind] = c.execute(select(func.count()).select_from(some.limit(COUNTED).subquery())).scalar_one()
+    counts = {kind: _count_word(c, kind, word) for kind, word in wanted.words.items()}
     rarest = min(counts, key=lambda kind: counts[kind])
     if not is_sorted:
         return rarest if counts[rarest] < COUNTED else None
@@ -197,6 +194,16 @@ def _driver(c: Connection, wanted: Filter, *, is_sorted: bool) -> str | None:
         wanted = replace(wanted, states=())
     is_narrower = (wanted.states or wanted.processing) and _count_alike(c, wanted) < counts[rarest]
     return None if is_narrower else rarest
+
+
+def _count_word(c: Connection, kind: str, word: str) -> int:
+    """How many sessions have a word: from the tallies where they have it, else counted as far as it matters."""
+    tallied = select(tallies.c.count).where(tallies.c.kind == kind, tallies.c.word == word)
+    count = c.execute(tallied).scalar() if kind in TALLIED_KINDS else None
+    if count is None:
+        some = select(session_words.c.session_id).where(session_words.c.kind == kind, session_words.c.word == word)
+        count = c.execute(select(func.count()).select_from(some.limit(COUNTED).subquery())).scalar_one()
+    return int(count)
 
 
 def _count_alike(c: Connection, wanted: Filter) -> int:
