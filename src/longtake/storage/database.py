@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from longtake.model.errors import StorageFailed, StorageFull, Unavailable
 from longtake.storage import journal, lookups
+from longtake.storage.prepared import run
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATING = threading.Lock()
@@ -212,4 +213,4 @@ def _query_only(connection: sqlite3.Connection, _record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     # One writer at a time holds the lock, so a deferred transaction cannot meet another writer.
-    connection.exec_driver_sql("BEGIN")
+    run(connection, "BEGIN")
