@@ -238,11 +238,14 @@ def test_jobs_without_an_owner_go_on_with_the_next_server(tmp_path):
 def test_what_should_have_gone_is_told(data):
     old = now_ms() - 3 * DAY_MS
     change(data, update(sessions).values(trashed_at_ms=old))
-    assert doctor(data)[1]["trash"]["level"] == "note"
-    change(
-        data,
-        update(blobs).values(ref_count=0, orphaned_at_ms=old),
-    )
+    finding = doctor(data)[1]["trash"]
+    assert finding["level"] == "note"
+    mend(finding)
+    assert "trash" not in doctor(data)[1]
+
+
+def test_what_should_have_been_collected_is_told(data):
+    change(data, update(blobs).values(ref_count=0, orphaned_at_ms=now_ms() - 3 * DAY_MS))
     assert "orphans" in doctor(data)[1]
 
 

@@ -219,7 +219,8 @@ def _stuck(c: Connection, settings: Settings, *, is_owned: bool) -> Iterator[Fin
     expired = select(func.count()).select_from(sessions).where(sessions.c.trashed_at_ms < expired_ms)
     if count := c.execute(expired).scalar_one():
         text = f"{count} sessions lie in the trash for longer than {settings.trash_hours:g} hours"
-        yield Finding(check="trash", level=Level.WRONG if is_owned else Level.NOTE, text=text, remedy=serve)
+        remedy = command("longtake", "cleanup", "--data", settings.data)
+        yield Finding(check="trash", level=Level.WRONG if is_owned else Level.NOTE, text=text, remedy=remedy)
     orphaned_ms = now_ms - round(settings.gc_hours * 3_600_000) - 4 * LONG_MS
     orphans = select(func.count(), func.coalesce(func.sum(blobs.c.size_bytes), 0))
     count, size = c.execute(orphans.where(blobs.c.ref_count == 0, blobs.c.orphaned_at_ms < orphaned_ms)).one()
