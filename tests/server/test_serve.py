@@ -53,7 +53,7 @@ def process(data: Path, before: str = "") -> Iterator[tuple[subprocess.Popen[str
 def test_more_recorders_are_served_than_a_process_may_open_files_at_first(tmp_path):
     with process(tmp_path / "data", FEW_FILES) as (_, url), ExitStack() as open_ones:
         for _ in range(200):
-            client = open_ones.enter_context(httpx.Client(base_url=url))
+            client = open_ones.enter_context(httpx.Client(base_url=url, timeout=60))
             assert client.get("/api/sessions").status_code == 200
 
 
