@@ -43,15 +43,11 @@ class Prepared:
             return
         compiled = self._compile(c, rows[0])
         values = [{**compiled.fixed, **row} for row in rows]
-        if compiled.order is None:
+        if compiled.order is None or not isinstance(self._statement, Insert):
             for value in values:
-                run(c, compiled.text, value)
+                run(c, compiled.text, _ordered(value, compiled.order))
             return
-        listed = [tuple([value[name] for name in compiled.order]) for value in values]
-        if not isinstance(self._statement, Insert):
-            for one in listed:
-                run(c, compiled.text, one)
-            return
+        listed = [_ordered(value, compiled.order) for value in values]
         head, _, group = compiled.text.partition(VALUES)
         for first in range(0, len(listed), AT_ONCE):
             part = listed[first : first + AT_ONCE]
@@ -86,8 +82,12 @@ class Lookup:
             compiled = _Compiled(text=str(made), order=made.positiontup, fixed={})
             self._compiled[key] = compiled
         named = {f"{name}_{n}": value for name, values in lists.items() for n, value in enumerate(values, 1)}
-        values = named if compiled.order is None else [named[name] for name in compiled.order]
-        return list(run(c, compiled.text, values).fetchall())
+        return list(run(c, compiled.text, _ordered(named, compiled.order)).fetchall())
+
+
+def _ordered(named: Mapping[str, Any], order: Sequence[str] | None) -> Values:
+    """Values as the statement takes them: by name, or in its order."""
+    return named if order is None else tuple([named[name] for name in order])
 
 
 def _filled(values: Sequence[Any]) -> Sequence[Any]:

@@ -23,7 +23,6 @@ FLUSH_BYTES = 64 << 10
 SLOW_FLUSH_S = 0.05
 BAD_FLUSH_S = 0.5
 FEW_FILES = 1024
-ENOUGH_FILES = 65_536
 EARLIEST_S = 1_750_000_000
 """Before this version was written: a clock that says so is wrong."""
 LANDLOCK_CREATE = 444
@@ -113,11 +112,13 @@ def _clock() -> Finding:
 
 
 def _files() -> Finding:
+    from longtake.server.serve import OPEN_FILES
+
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if limit == resource.RLIM_INFINITY or limit >= FEW_FILES:
         return ok("files", "a server may open as many files and connections as it needs")
     text = f"a server started here may have {limit} files and connections open: recorders beyond that wait"
-    remedy = command("sudo", "prlimit", "--pid", str(os.getppid()), f"--nofile={ENOUGH_FILES}")
+    remedy = command("sudo", "prlimit", "--pid", str(os.getppid()), f"--nofile={OPEN_FILES}")
     return Finding(check="files", level=Level.WARNING, text=text, remedy=remedy)
 
 

@@ -198,12 +198,11 @@ def _driver(c: Connection, wanted: Filter, *, is_sorted: bool) -> str | None:
 
 def _count_word(c: Connection, kind: str, word: str) -> int:
     """How many sessions have a word: from the tallies where they have it, else counted as far as it matters."""
-    tallied = select(tallies.c.count).where(tallies.c.kind == kind, tallies.c.word == word)
-    count = c.execute(tallied).scalar() if kind in TALLIED_KINDS else None
-    if count is None:
-        some = select(session_words.c.session_id).where(session_words.c.kind == kind, session_words.c.word == word)
-        count = c.execute(select(func.count()).select_from(some.limit(COUNTED).subquery())).scalar_one()
-    return int(count)
+    if kind in TALLIED_KINDS:
+        tallied = select(tallies.c.count).where(tallies.c.kind == kind, tallies.c.word == word)
+        return int(c.execute(tallied).scalar() or 0)
+    some = select(session_words.c.session_id).where(session_words.c.kind == kind, session_words.c.word == word)
+    return int(c.execute(select(func.count()).select_from(some.limit(COUNTED).subquery())).scalar_one())
 
 
 def _count_alike(c: Connection, wanted: Filter) -> int:

@@ -18,13 +18,18 @@ from sqlalchemy import Column, ColumnElement, Select, Table, and_, func, or_, se
 from longtake.model.session import SegmentStatus
 from longtake.storage.blobs import IN_PACKS, StoreName
 from longtake.storage.database import Database
-from longtake.storage.packs import ELSEWHERE, SEGMENT, TOMBSTONES, Broken, digest_of, survey
+from longtake.storage.packs import AUDIO_DELETED, ELSEWHERE, PURGED, SEGMENT, Broken, digest_of, survey
 from longtake.storage.tables import artifacts, blobs, blocks, segments, sessions, tracks
 from longtake.storage.verify.result import Damage, Verified, What
 
 AT_ONCE = 500
 UNTOLD = "the packs do not tell of it: after a loss of the database it would not come back"
 COPIED = (StoreName.PACKS, StoreName.FILES)
+LIVING = (
+    "SELECT track, number, session FROM stored WHERE NOT EXISTS "
+    "(SELECT 1 FROM told WHERE id IN (? || ' ' || session, ? || ' ' || session)) ORDER BY track, number"
+)
+"""What was stored in sessions of which no tombstone tells, of either kind."""
 
 
 def check_packs(data: Path, db: Database, found: Verified, began_ms: int) -> None:
@@ -116,9 +121,7 @@ def _untold(db: Database, is_told: Callable[[str], bool], began_ms: int) -> Iter
 
 def _rowless(db: Database, told: sqlite3.Connection) -> Iterator[str]:
     """What is stored at an address that no row has: but for a crash between bytes and row, the row was lost."""
-    deleted = " OR ".join(f"id = '{kind} ' || session" for kind in sorted(TOMBSTONES))
-    living = f"SELECT track, number, session FROM stored WHERE NOT EXISTS (SELECT 1 FROM told WHERE {deleted})"  # noqa: S608
-    rows = told.execute(f"{living} ORDER BY track, number")
+    rows = told.execute(LIVING, (PURGED, AUDIO_DELETED))
     while part := rows.fetchmany(AT_ONCE):
         near = segments.c.number.between(min(n for _, n, _ in part), max(n for _, n, _ in part))
         which = segments.c.track_id.in_({track for track, _, _ in part}) & near
