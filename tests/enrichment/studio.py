@@ -65,6 +65,7 @@ class Studio:
         pcm = DecodedSegments(self._sandbox, Sources(store))
         self.media = MediaLane(store, timelines, pcm, self.stopping)
         told_nothing = Prices({}), lambda _: None
+        # an ear is no worker with a child process, but answers what the lane asks one
         self.speech = SpeechLane(store, timelines, pcm, self.ear, lambda: engine, self.stopping, *told_nothing)  # type: ignore[arg-type]
 
     def send(self, *indices):
